@@ -1,0 +1,182 @@
+"""The parameters of ReSV: one frozen object for the reference, the hardware and the trace file."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from vrex.errors import UserError
+
+SCORE_MAPS = ("exp", "shift_min", "relu", "raw")
+HASH_KEYS = ("post_rope", "pre_rope")
+CLUSTER_SCOPES = ("per_head", "per_layer")
+CLUSTER_BITS = ("leader", "mean")
+QUERIES = ("same_layer", "previous_layer")
+TEMPERATURES = tuple(2.0**e for e in range(-4, 5))
+
+MOST = 1 << 31
+RATIO_ONE = 1 << 16
+"""``wicsum_ratio`` 1.0 in the fixed point that the hardware takes (units of 2^-16)."""
+K_MAX_NONE = 0xFFFF
+"""What the hardware's ``k_max`` register holds when there is no cap: no row is that long."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """Parameters of one layer, by the names that a trace's metadata uses.
+
+    The defaults are what a missing name means in a file, for ever: the ``recommended`` mode.
+
+    Raises :class:`~vrex.errors.UserError` when a value is out of its bounds; the message names
+    the field, the value and what would do. Source: paper sections on ReSV; what they leave open
+    is our decision, with its evidence, in ``docs/algorithm.md``.
+    """
+
+    n_hyperplanes: int = 32
+    """Hash bits a key, 1 to 64."""
+    hamming_threshold: int = 5
+    """A token joins a cluster at a distance strictly below this, 0 to 65."""
+    wicsum_ratio: float = 0.3
+    """Share of a row's weighted sum that the selected clusters must exceed, 0 to 1."""
+    k_min: int = 4
+    """Fewest clusters a row selects (where it has as many), 1 to 65535."""
+    k_max: int | None = 16
+    """Most clusters a row selects, 1 to 65535; None: no cap."""
+    score_map: str = "exp"
+    """How a score becomes a weight: exp, shift_min, relu or raw."""
+    score_temperature: float = 1.0
+    """Divides the score before exp; a power of two, 2^-4 to 2^4."""
+    hash_keys: str = "pre_rope"
+    """Which keys are hashed: post_rope (the paper) or pre_rope."""
+    recent_window: int = 256
+    """Tokens that stay in open clusters once a frame is stored, 1 to 2^31."""
+    join_window: int | None = None
+    """A cluster may be joined while its first token is this near; None: min(128, recent_window)."""
+    cluster_cap: int = 32
+    """Most members of a cluster, 1 to 65535."""
+    n_sinks: int = 4
+    """First tokens of the stream that are in no cluster and always attended, 0 or more."""
+    attend_recent: bool = True
+    """Attend the open window without scoring it (False: score it; float reference only)."""
+    cluster_scope: str = "per_head"
+    """One table per KV head, or one for the layer (float reference only)."""
+    cluster_bits: str = "leader"
+    """A cluster's bits: its first member's, or those of its mean (float reference only)."""
+    query: str = "same_layer"
+    """Whose queries score: this layer's, or the previous layer's (``q_retrieve``)."""
+
+    def __post_init__(self) -> None:
+        """Check every field and settle ``join_window``."""
+        if self.join_window is None:
+            object.__setattr__(self, "join_window", min(128, self._int("recent_window", 1, MOST)))
+        self._int("n_hyperplanes", 1, 64)
+        self._int("hamming_threshold", 0, 65)
+        self._int("k_min", 1, 0xFFFF)
+        if self.k_max is not None:
+            self._int("k_max", 1, 0xFFFF)
+        self._int("recent_window", 1, MOST)
+        self._int("cluster_cap", 1, 0xFFFF)
+        self._int("n_sinks", 0, MOST)
+        self._int("join_window", 1, self.recent_window, " (recent_window)")
+        self._number("wicsum_ratio", 0.0, 1.0)
+        self._number("score_temperature", TEMPERATURES[0], TEMPERATURES[-1])
+        if self.score_temperature not in TEMPERATURES:
+            raise self._bad("score_temperature", "a power of two from 2^-4 to 2^4")
+        if not isinstance(self.attend_recent, bool):
+            raise self._bad("attend_recent", "true or false")
+        for name, choices in (
+            ("score_map", SCORE_MAPS),
+            ("hash_keys", HASH_KEYS),
+            ("cluster_scope", CLUSTER_SCOPES),
+            ("cluster_bits", CLUSTER_BITS),
+            ("query", QUERIES),
+        ):
+            if getattr(self, name) not in choices:
+                raise self._bad(name, " or ".join(choices))
+
+    def _bad(self, name: str, wanted: str) -> UserError:
+        return UserError(f"parameter {name} is {getattr(self, name)!r}: it must be {wanted}")
+
+    def _int(self, name: str, low: int, high: int, why: str = "") -> int:
+        value = getattr(self, name)
+        if type(value) is not int or not low <= value <= high:
+            raise self._bad(name, f"a whole number from {low} to {high}{why}")
+        return value
+
+    def _number(self, name: str, low: float, high: float) -> None:
+        value = getattr(self, name)
+        if type(value) not in (int, float) or not low <= value <= high:
+            raise self._bad(name, f"a number from {low:g} to {high:g}")
+
+    @property
+    def ratio_fixed(self) -> int:
+        """``wicsum_ratio`` in units of 2^-16, ties to even: 0 to 65536."""
+        return round(self.wicsum_ratio * RATIO_ONE)
+
+    @property
+    def k_max_fixed(self) -> int:
+        """``k_max`` as the hardware's 16-bit register takes it."""
+        return K_MAX_NONE if self.k_max is None else self.k_max
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with ``changes``, checked again.
+
+        A ``join_window`` that the copy's ``recent_window`` no longer holds is an error, not cut.
+        """
+        _refuse_unknown(changes)
+        return dataclasses.replace(self, **changes)
+
+    def require_exact(self, engine: str = "exact") -> None:
+        """Refuse what only the float reference does; ``engine`` is named in the error."""
+        for name, value in (
+            ("score_map", "raw"),
+            ("attend_recent", False),
+            ("cluster_scope", "per_layer"),
+            ("cluster_bits", "mean"),
+        ):
+            if getattr(self, name) == value:
+                raise UserError(
+                    f"parameter {name} is {value!r}: the {engine} engine does not do it, "
+                    "run it with --engine float"
+                )
+
+    def to_json(self) -> str:
+        """Return every parameter as a JSON object, keys in the order of the fields."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read parameters from a JSON object; unknown names are refused."""
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"metadata 'resv' is no JSON: {error}") from None
+        if not isinstance(values, Mapping):
+            raise UserError("metadata 'resv' must be a JSON object of parameters")
+        _refuse_unknown(values)
+        return cls(**values)
+
+
+NAMES = tuple(f.name for f in dataclasses.fields(Params))
+
+
+def _refuse_unknown(values: Mapping[str, Any]) -> None:
+    unknown = sorted(values.keys() - set(NAMES))
+    if unknown:
+        raise UserError(f"unknown parameter {unknown[0]!r}: known are {', '.join(NAMES)}")
+
+
+MODES: dict[str, Params] = {
+    "paper": Params(
+        hamming_threshold=7,
+        k_min=1,
+        k_max=None,
+        hash_keys="post_rope",
+        recent_window=256,
+        join_window=256,
+        cluster_cap=256,
+    ),
+    "recommended": Params(),
+}
+"""The named settings: the paper's, and ours."""
