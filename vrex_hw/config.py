@@ -1,0 +1,212 @@
+"""Sizes of the hardware: what is generated, as opposed to ReSV's parameters, which are registers.
+
+Every object here is frozen, keyword-only and checked when it is made. An error names the field,
+its value and what would do.
+"""
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from amaranth.utils import ceil_log2, exact_log2
+
+from vrex.errors import UserError
+
+NUMBER_BITS = 16
+"""Width of a cluster number and of a token index (modulo 2^16) at every port."""
+
+
+def _check(owner: str, obj: Any, name: str, low: int, high: int) -> None:
+    value = getattr(obj, name)
+    if type(value) is not int or not low <= value <= high:
+        raise UserError(
+            f"configuration: {owner}.{name} is {value!r}: it must be a whole number "
+            f"from {low} to {high}"
+        )
+
+
+def _check_power(owner: str, obj: Any, name: str, low: int, high: int) -> None:
+    _check(owner, obj, name, low, high)
+    value = getattr(obj, name)
+    if value & (value - 1):
+        below = 1 << (value.bit_length() - 1)
+        raise UserError(
+            f"configuration: {owner}.{name} is {value}: it must be a power of two, "
+            f"such as {below} or {2 * below}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HCUConfig:
+    """Hash-bit cluster unit (paper: N_HCU_h accumulators of N_HCU_w bits, 1,024 cached hashes)."""
+
+    hyperplanes: int = 32
+    """Hash bits a key (N_hp), 1 to 64."""
+    width: int = 16
+    """Bits that one XOR accumulator takes a cycle (N_HCU_w), 1 to ``hyperplanes``."""
+    accumulators: int = 1
+    """Clusters compared in parallel (N_HCU_h), a power of two, 1 to 64."""
+    joinable: int = 1024
+    """Depth of the ring of joinable clusters' hashes, a power of two; bounds join_window."""
+    open: int = 2048
+    """Depth of the ring of open clusters' counts, a power of two, ``joinable`` or more."""
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        _check("hcu", self, "hyperplanes", 1, 64)
+        _check("hcu", self, "width", 1, self.hyperplanes)
+        _check_power("hcu", self, "accumulators", 1, 64)
+        _check_power("hcu", self, "joinable", max(4, 2 * self.accumulators), 8192)
+        _check_power("hcu", self, "open", self.joinable, 16384)
+
+    @property
+    def phases(self) -> int:
+        """Cycles a compare: ceil(hyperplanes / width)."""
+        return -(-self.hyperplanes // self.width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WTUConfig:
+    """WiCSum threshold unit (paper: 16 lanes, 4,096 clusters)."""
+
+    lanes: int = 16
+    """Clusters taken a cycle (N_WTU_w), a power of two, 1 to 64."""
+    entries: int = 4096
+    """Longest row in clusters, a power of two, ``2 * lanes`` or more."""
+    weight_bits: int = 16
+    """Width of a weight; less than 16 is for bounded proofs."""
+    count_bits: int = 16
+    """Width of a token count; less than 16 is for bounded proofs."""
+    digit_bits: int = 4
+    """Bits of the sort key that one round resolves: each lane keeps 2^digit_bits bins, 1 to 6."""
+    candidates: int = 16
+    """Entries of each lane's candidate buffer, a power of two, 2 to 256."""
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        _check_power("wtu", self, "lanes", 1, 64)
+        _check_power("wtu", self, "entries", 2 * self.lanes, 32768)
+        _check("wtu", self, "weight_bits", 2, 16)
+        _check("wtu", self, "count_bits", 1, 16)
+        _check("wtu", self, "digit_bits", 1, 6)
+        _check_power("wtu", self, "candidates", 2, 256)
+
+    @property
+    def words(self) -> int:
+        """Depth of the row memory: one word holds one entry of every lane."""
+        return self.entries // self.lanes
+
+    @property
+    def lane_bits(self) -> int:
+        """Low bits of a cluster number that name its lane."""
+        return exact_log2(self.lanes)
+
+    @property
+    def word_bits(self) -> int:
+        """High bits of a cluster number that name its word."""
+        return ceil_log2(self.words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One V-Rex core. Units that have no RTL yet have no field here."""
+
+    name: str = "custom"
+    """Names the configuration in manifests and reports."""
+    head_dims: tuple[int, ...] = (64, 128)
+    """Head dimensions d that the core's engine is built for."""
+    hcu: HCUConfig = field(default_factory=HCUConfig)
+    wtu: WTUConfig = field(default_factory=WTUConfig)
+
+    def __post_init__(self) -> None:
+        """Check what spans the units."""
+        dims = self.head_dims
+        if not dims or not all(type(d) is int and 1 <= d <= 1024 for d in dims):
+            raise UserError(
+                f"configuration: head_dims is {dims!r}: it must list whole numbers from 1 to 1024"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the sizes as plain values, fields in order."""
+        return dataclasses.asdict(self)
+
+    @property
+    def fingerprint(self) -> int:
+        """32 bits of the SHA-256 of the sizes (the name left out); a register reads it back."""
+        sizes = {k: v for k, v in self.to_dict().items() if k != "name"}
+        text = json.dumps(sizes, sort_keys=True)
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
+CONFIGS: dict[str, Config] = {
+    "core": Config(name="core"),
+    "ulx3s": Config(
+        name="ulx3s",
+        hcu=HCUConfig(joinable=256, open=512),
+        wtu=WTUConfig(lanes=8, entries=1024),
+    ),
+    "tiny": Config(
+        name="tiny",
+        head_dims=(8, 16, 32, 64),
+        hcu=HCUConfig(hyperplanes=32, width=16, joinable=16, open=64),
+        wtu=WTUConfig(lanes=4, entries=64, candidates=4),
+    ),
+}
+"""The named configurations: the paper's core, what fits an LFE5U-85F, and fast tests."""
+
+
+def load(name_or_file: str) -> Config:
+    """Return a named configuration, or read one from a TOML file (a path that ends in .toml).
+
+    A file has the fields of :class:`Config`; ``[hcu]`` and ``[wtu]`` are tables, a missing field
+    takes its default. Raises :class:`~vrex.errors.UserError`.
+    """
+    if name_or_file in CONFIGS:
+        return CONFIGS[name_or_file]
+    if not name_or_file.endswith(".toml"):
+        raise UserError(
+            f"unknown configuration {name_or_file!r}: known are {', '.join(CONFIGS)}, "
+            "or give a file that ends in .toml"
+        )
+    path = Path(name_or_file)
+    try:
+        values = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"configuration file {path}: {error}") from None
+    return _from_dict({"name": path.stem, **values}, str(path))
+
+
+def _from_dict(values: dict[str, Any], where: str) -> Config:
+    tables: dict[str, Any] = {"hcu": HCUConfig, "wtu": WTUConfig}
+    made: dict[str, Any] = {}
+    known = [f.name for f in dataclasses.fields(Config)]
+    for name, value in values.items():
+        if name not in known:
+            raise UserError(f"{where}: unknown field {name!r}: known are {', '.join(known)}")
+        if name in tables:
+            made[name] = _table(tables[name], name, value, where)
+        elif name == "head_dims":
+            if not isinstance(value, list):
+                raise UserError(f"{where}: head_dims is {value!r}: it must be a list")
+            made[name] = tuple(value)
+        elif not isinstance(value, str):
+            raise UserError(f"{where}: name is {value!r}: it must be a string")
+        else:
+            made[name] = value
+    return Config(**made)
+
+
+def _table(cls: Any, name: str, value: Any, where: str) -> Any:
+    known = [f.name for f in dataclasses.fields(cls)]
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: {name} is {value!r}: it must be a table, [{name}]")
+    unknown = sorted(value.keys() - set(known))
+    if unknown:
+        raise UserError(
+            f"{where}: unknown field {name}.{unknown[0]}: known are {', '.join(known)}"
+        )
+    return cls(**value)
