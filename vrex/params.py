@@ -51,8 +51,8 @@ class Params:
     """Which keys are hashed: post_rope (the paper) or pre_rope."""
     recent_window: int = 256
     """Tokens that stay in open clusters once a frame is stored, 1 to 2^31."""
-    join_window: int | None = None
-    """A cluster may be joined while its first token is this near; None: min(128, recent_window)."""
+    join_window: int = 128
+    """A cluster may be joined while its first token is this near; cut to ``recent_window``."""
     cluster_cap: int = 32
     """Most members of a cluster, 1 to 65535."""
     n_sinks: int = 4
@@ -67,9 +67,7 @@ class Params:
     """Whose queries score: this layer's, or the previous layer's (``q_retrieve``)."""
 
     def __post_init__(self) -> None:
-        """Check every field and settle ``join_window``."""
-        if self.join_window is None:
-            object.__setattr__(self, "join_window", min(128, self._int("recent_window", 1, MOST)))
+        """Check every field and cut ``join_window``."""
         self._int("n_hyperplanes", 1, 64)
         self._int("hamming_threshold", 0, 65)
         self._int("k_min", 1, 0xFFFF)
@@ -78,7 +76,8 @@ class Params:
         self._int("recent_window", 1, MOST)
         self._int("cluster_cap", 1, 0xFFFF)
         self._int("n_sinks", 0, MOST)
-        self._int("join_window", 1, self.recent_window, " (recent_window)")
+        reach = min(self._int("join_window", 1, MOST), self.recent_window)
+        object.__setattr__(self, "join_window", reach)
         self._number("wicsum_ratio", 0.0, 1.0)
         self._number("score_temperature", TEMPERATURES[0], TEMPERATURES[-1])
         if self.score_temperature not in TEMPERATURES:
@@ -98,10 +97,10 @@ class Params:
     def _bad(self, name: str, wanted: str) -> UserError:
         return UserError(f"parameter {name} is {getattr(self, name)!r}: it must be {wanted}")
 
-    def _int(self, name: str, low: int, high: int, why: str = "") -> int:
+    def _int(self, name: str, low: int, high: int) -> int:
         value = getattr(self, name)
         if type(value) is not int or not low <= value <= high:
-            raise self._bad(name, f"a whole number from {low} to {high}{why}")
+            raise self._bad(name, f"a whole number from {low} to {high}")
         return value
 
     def _number(self, name: str, low: float, high: float) -> None:
@@ -120,10 +119,7 @@ class Params:
         return K_MAX_NONE if self.k_max is None else self.k_max
 
     def replace(self, **changes: Any) -> Self:
-        """Return a copy with ``changes``, checked again.
-
-        A ``join_window`` that the copy's ``recent_window`` no longer holds is an error, not cut.
-        """
+        """Return a copy with ``changes``, checked again."""
         _refuse_unknown(changes)
         return dataclasses.replace(self, **changes)
 
