@@ -123,6 +123,12 @@ class Params:
         _refuse_unknown(changes)
         return dataclasses.replace(self, **changes)
 
+    def with_mode(self, mode: str) -> Self:
+        """Return a copy with what the named mode sets."""
+        if mode not in MODE_CHANGES:
+            raise UserError(f"unknown mode {mode!r}: known are {', '.join(MODE_CHANGES)}")
+        return self.replace(**MODE_CHANGES[mode])
+
     def require_exact(self, engine: str = "exact") -> None:
         """Refuse what only the float reference does; ``engine`` is named in the error."""
         for name, value in (
@@ -163,16 +169,31 @@ def _refuse_unknown(values: Mapping[str, Any]) -> None:
         raise UserError(f"unknown parameter {unknown[0]!r}: known are {', '.join(NAMES)}")
 
 
-MODES: dict[str, Params] = {
-    "paper": Params(
-        hamming_threshold=7,
-        k_min=1,
-        k_max=None,
-        hash_keys="post_rope",
-        recent_window=256,
-        join_window=256,
-        cluster_cap=256,
-    ),
-    "recommended": Params(),
+MODE_CHANGES: dict[str, dict[str, Any]] = {
+    "paper": {
+        "score_map": "exp",
+        "wicsum_ratio": 0.3,
+        "k_min": 1,
+        "k_max": None,
+        "hash_keys": "post_rope",
+        "hamming_threshold": 7,
+        "cluster_cap": 256,
+        "recent_window": 256,
+        "join_window": 256,
+    },
+    "recommended": {
+        "score_map": "exp",
+        "wicsum_ratio": 0.3,
+        "k_min": 4,
+        "k_max": 16,
+        "hash_keys": "pre_rope",
+        "hamming_threshold": 5,
+        "cluster_cap": 32,
+        "recent_window": 256,
+        "join_window": 128,
+    },
 }
-"""The named settings: the paper's, and ours."""
+"""What a named mode sets; it leaves the rest (planes, sinks, temperature) as the trace has it."""
+
+MODES = {name: Params(**changes) for name, changes in MODE_CHANGES.items()}
+"""The named settings, the paper's and ours, over the defaults."""
