@@ -1,0 +1,46 @@
+"""The `vrex` command and how it ends: bad input is one line on stderr and exit code 2."""
+
+import sys
+
+import click
+
+from vrex import UserError
+from vrex_cli.bench import bench
+from vrex_cli.demo import demo
+from vrex_cli.doctor import doctor
+from vrex_cli.formal import formal
+from vrex_cli.generate import generate
+from vrex_cli.run import run
+from vrex_cli.synth import synth
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="vrex")
+def cli() -> None:
+    """V-Rex in the open: generate the retrieval engine, simulate it, prove it, synthesise it."""
+
+
+for command in (bench, demo, doctor, formal, generate, run, synth):
+    cli.add_command(command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; ``arguments`` default to the process's."""
+    try:
+        code = cli.main(args=arguments, prog_name="vrex", standalone_mode=False)
+    except UserError as error:
+        _end(str(error))
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(2)
+    except click.ClickException as error:
+        _end(error.format_message())
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("vrex: interrupted", err=True)
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _end(message: str) -> None:
+    click.echo(f"vrex: {' '.join(message.split())}", err=True)
+    sys.exit(2)

@@ -1,0 +1,109 @@
+"""`vrex run`: a trace through the reference or through the RTL."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vrex import Params, UserError
+from vrex.params import MODE_CHANGES, NAMES
+from vrex_cli import options
+
+if TYPE_CHECKING:
+    from resv_ref.trace import Trace
+
+ENGINES = ("float", "exact", "rtl")
+
+
+@click.command()
+@click.argument("trace", type=click.Path(path_type=Path))
+@click.option("--engine", default="exact", show_default=True, metavar="|".join(ENGINES))
+@click.option(
+    "--config",
+    "config_name",
+    metavar="NAME|FILE.toml",
+    help="Hardware of the rtl engine; without it the hardware is sized for the trace.",
+)
+@click.option("--mode", metavar="|".join(MODE_CHANGES), help="Take a named mode's parameters.")
+@click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Change one parameter.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True)
+@options.as_json
+def run(
+    trace: Path,
+    engine: str,
+    config_name: str | None,
+    mode: str | None,
+    changes: tuple[str, ...],
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Run TRACE (safetensors) and write every intermediate tensor to OUTPUT."""
+    if engine not in ENGINES:
+        raise UserError(f"unknown engine {engine!r}: known are {', '.join(ENGINES)}")
+    from resv_ref import trace as traces
+
+    given = traces.read(trace, change=lambda params: _settle(params, mode, changes))
+    traces.check_writable(output)
+    with _progress(f"{engine} engine") as progress:
+        tensors, summary = _run(given, engine, config_name, progress)
+    traces.write(output, tensors, summary["metadata"])
+    if as_json:
+        click.echo(json.dumps(summary, indent=2))
+    else:
+        _report(summary, output)
+
+
+def _settle(params: Params, mode: str | None, changes: tuple[str, ...]) -> Params:
+    if mode is not None:
+        params = params.with_mode(mode)
+    return params.replace(**dict(_assignment(text) for text in changes))
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or name not in NAMES:
+        raise UserError(
+            f"--set {text!r}: it must be NAME=VALUE with NAME one of {', '.join(NAMES)}"
+        )
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, None if value in ("none", "None") else value
+
+
+def _run(
+    given: "Trace", engine: str, config_name: str | None, progress: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    if engine != "rtl":
+        from resv_ref import run as reference
+
+        return reference.run(given, given.params, engine, progress)
+    from vrex_hw import config
+    from vrex_sim import engine_rtl
+
+    hardware = None if config_name is None else config.load(config_name)
+    return engine_rtl.run(given, given.params, hardware, progress)
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Any]:
+    """Yield ``progress(done, total)``, drawn on stderr."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(file=sys.stderr), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _report(summary: dict[str, Any], output: Path) -> None:
+    for name, value in summary.items():
+        if name != "metadata":
+            click.echo(
+                f"{name:32} {value:.4g}" if isinstance(value, float) else f"{name:32} {value}"
+            )
+    click.echo(f"wrote {output}")
