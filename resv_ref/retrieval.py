@@ -1,0 +1,202 @@
+"""ReSV for one layer of a stream: keys and queries in, frame by frame; tokens to fetch out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from resv_ref import scoring, wicsum
+from resv_ref.clustering import HCTable
+from resv_ref.hashing import hash_bits
+from resv_ref.trace import draw_hyperplanes
+from vrex import Params, UserError
+
+ENGINES = ("float", "exact")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Selection:
+    """What one frame of T tokens retrieves. C: the most clusters scored in any KV head."""
+
+    hash_bits: Tensor
+    """[T, Hkv] int64, bit m = hyperplane m."""
+    cluster: Tensor
+    """[T, Hkv] int32: where each token of this frame went; -1 for a sink."""
+    weights: Tensor
+    """[Hq, T, C] int32 (exact) or float32 (float); 0 past the clusters scored."""
+    counts: Tensor
+    """[Hkv, C] int32: tokens of each cluster scored."""
+    row_selected: Tensor
+    """[Hq, T, C] bool: clusters each row (a query token of one head) selects."""
+    selected: Tensor
+    """[Hkv, C] bool: union over the rows of the query heads that share the KV head."""
+    sealed: Tensor
+    """[Hkv] int32: clusters sealed when the frame was scored."""
+    tokens: list[Tensor]
+    """For each KV head the stream indices of the selected clusters' tokens, [n] int64:
+    clusters ascending, members in arrival order."""
+    resident: list[Tensor]
+    """For each KV head the earlier tokens attended without being selected, [n] int64: sinks,
+    then the open clusters ascending (left out where they are scored)."""
+
+
+class ReSV:
+    """Streaming retrieval for one layer; the HC tables are kept from frame to frame.
+
+    ``hyperplanes`` [N_hp, d] bfloat16 ([N_hp, Hkv * d] where ``cluster_scope`` is per_layer);
+    left out, they are those of :func:`resv_ref.trace.draw_hyperplanes`. ``engine`` is ``exact``,
+    which agrees with the hardware in every bit, or ``float``, which follows the definition in
+    fp32 and knows every option.
+
+    Raises :class:`~vrex.UserError` for an unknown engine, and for what the exact one does not do.
+    """
+
+    def __init__(
+        self,
+        params: Params | None = None,
+        hyperplanes: Tensor | None = None,
+        engine: str = "exact",
+    ) -> None:
+        """Start a stream with no tokens."""
+        if engine not in ENGINES:
+            raise UserError(f"unknown engine {engine!r}: known are {', '.join(ENGINES)}")
+        self.params = params or Params()
+        self.engine = engine
+        self._exact = engine == "exact"
+        if self._exact:
+            self.params.require_exact()
+        self.hyperplanes = hyperplanes
+        self.tables: list[HCTable] = []
+        """One a KV head, or a single one where ``cluster_scope`` is per_layer."""
+        self.stored = 0
+        """Tokens of the stream so far, sinks included."""
+        self._heads: tuple[int, int, int] | None = None
+
+    def step(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor | None = None,
+        k_hash: Tensor | None = None,
+        q_retrieve: Tensor | None = None,
+    ) -> Selection:
+        """Score the clusters with one frame's queries, then store its keys.
+
+        ``q`` [T, Hq, d], ``k`` [T, Hkv, d] bfloat16 after RoPE, T >= 1, Hkv a divisor of Hq;
+        other dtypes are rounded to bfloat16. ``v`` has the shape of ``k``; no result depends on
+        it. ``k_hash``, as ``k`` but before RoPE, is needed where ``hash_keys`` is pre_rope;
+        ``q_retrieve``, as ``q``, where ``query`` is previous_layer.
+
+        Raises :class:`ValueError` for a tensor that is missing or has the wrong shape.
+        """
+        hashed = self._wanted("k_hash", k_hash) if self.params.hash_keys == "pre_rope" else k
+        previous = self.params.query == "previous_layer"
+        queries = self._wanted("q_retrieve", q_retrieve) if previous else q
+        self._check(q, {"k": k, "v": v, "k_hash": hashed}, queries)
+        selection = self._retrieve(queries.bfloat16(), k.shape[1])
+        bits, cluster = self._store(k.bfloat16(), hashed.bfloat16())
+        return Selection(hash_bits=bits, cluster=cluster, **selection)
+
+    def _wanted(self, name: str, tensor: Tensor | None) -> Tensor:
+        if tensor is None:
+            p = self.params
+            raise ValueError(f"{name} is missing: hash_keys is {p.hash_keys}, query is {p.query}")
+        return tensor
+
+    def _check(self, q: Tensor, keys: dict[str, Tensor | None], queries: Tensor) -> None:
+        k = keys["k"]
+        if q.ndim != 3 or k is None or k.ndim != 3 or 0 in q.shape or 0 in k.shape:
+            raise ValueError("q must be [T, Hq, d] and k [T, Hkv, d], none of them 0")
+        heads = (q.shape[1], k.shape[1], q.shape[2])
+        if heads[0] % heads[1]:
+            raise ValueError(f"{heads[1]} KV heads do not divide {heads[0]} query heads")
+        if self._heads is None:
+            self._begin(*heads)
+        if heads != self._heads:
+            raise ValueError(f"(Hq, Hkv, d) was {self._heads} in earlier frames, now {heads}")
+        for name, tensor in keys.items():
+            if tensor is not None and tensor.shape != (q.shape[0], heads[1], heads[2]):
+                raise ValueError(f"{name} is {list(tensor.shape)}, it must fit q {list(q.shape)}")
+        if queries.shape != q.shape:
+            raise ValueError(f"q_retrieve is {list(queries.shape)}, q is {list(q.shape)}")
+
+    def _begin(self, q_heads: int, kv_heads: int, d: int) -> None:
+        """Make the tables and the planes, now that the first frame tells the sizes."""
+        per_layer = self.params.cluster_scope == "per_layer"
+        tables, width = (1, kv_heads * d) if per_layer else (kv_heads, d)
+        planes = self.hyperplanes
+        if planes is None:
+            planes = draw_hyperplanes(self.params.n_hyperplanes, width)
+        if planes.shape != (self.params.n_hyperplanes, width):
+            raise ValueError(
+                f"hyperplanes is {list(planes.shape)}, "
+                f"it must be {[self.params.n_hyperplanes, width]}"
+            )
+        self.hyperplanes = planes.bfloat16()
+        rehash = self._bits_of_mean if self.params.cluster_bits == "mean" else None
+        self.tables = [HCTable(self.params, width, rehash) for _ in range(tables)]
+        self._heads = (q_heads, kv_heads, d)
+
+    def _bits_of_mean(self, mean: Tensor) -> int:
+        return int(hash_bits(mean, self._planes(), exact=False))
+
+    def _planes(self) -> Tensor:
+        if self.hyperplanes is None:
+            raise ValueError("there are no hyperplanes before the first step")
+        return self.hyperplanes
+
+    def _retrieve(self, queries: Tensor, kv_heads: int) -> dict[str, Any]:
+        """Score and threshold every row, unite the rows of each KV head."""
+        tokens, d = queries.shape[0], queries.shape[2]
+        tables = [self.tables[head % len(self.tables)] for head in range(kv_heads)]
+        scored = [t.sealed if self.params.attend_recent else len(t) for t in tables]
+        weights, counts, row_selected = [], [], []
+        for head, (table, clusters) in enumerate(zip(tables, scored, strict=True)):
+            group = queries.unflatten(1, (kv_heads, -1))[:, head].transpose(0, 1)
+            means = table.means(clusters).unflatten(1, (-1, d))
+            own = means[:, head % means.shape[1]]
+            of_rows = scoring.weights(group.reshape(-1, d), own, self.params, self._exact)
+            of_clusters = table.counts(clusters)
+            chosen = wicsum.select(of_rows, of_clusters, self.params)
+            weights.append(of_rows.unflatten(0, (-1, tokens)))
+            counts.append(of_clusters[None])
+            row_selected.append(chosen.unflatten(0, (-1, tokens)))
+        rows = _stack(row_selected)
+        selected = rows.unflatten(0, (kv_heads, -1)).any(2).any(1)
+        return {
+            "weights": _stack(weights).to(torch.int32 if self._exact else torch.float32),
+            "counts": _stack(counts).int(),
+            "row_selected": rows,
+            "selected": selected,
+            "sealed": torch.tensor([t.sealed for t in tables], dtype=torch.int32),
+            "tokens": [t.tokens(s.nonzero()[:, 0]) for t, s in zip(tables, selected, strict=True)],
+            "resident": [self._resident(t, c) for t, c in zip(tables, scored, strict=True)],
+        }
+
+    def _resident(self, table: HCTable, scored: int) -> Tensor:
+        sinks = torch.arange(min(self.stored, self.params.n_sinks))
+        return torch.cat([sinks, table.tokens(torch.arange(scored, len(table)))])
+
+    def _store(self, k: Tensor, hashed: Tensor) -> tuple[Tensor, Tensor]:
+        """Hash and cluster a frame's keys; return hash bits and clusters, each [T, Hkv]."""
+        tokens, kv_heads = k.shape[:2]
+        keys = k.reshape(tokens, len(self.tables), -1)
+        hashed = hashed.reshape(keys.shape)
+        bits = hash_bits(hashed, self._planes(), self._exact)
+        cluster = torch.full((tokens, len(self.tables)), -1, dtype=torch.int32)
+        for head, table in enumerate(self.tables):
+            for t in range(max(0, self.params.n_sinks - self.stored), tokens):
+                key, of_hash = keys[t, head].float(), hashed[t, head].float()
+                token = self.stored + t
+                cluster[t, head] = table.assign(token, int(bits[t, head]), key, of_hash)
+            table.seal()
+        self.stored += tokens
+        return bits.expand(tokens, kv_heads), cluster.expand(tokens, kv_heads)
+
+
+def _stack(of_heads: list[Tensor]) -> Tensor:
+    """Join the KV heads' tensors, each padded with zeros to the most clusters of any."""
+    most = max(tensor.shape[-1] for tensor in of_heads)
+    return torch.cat([pad(tensor, (0, most - tensor.shape[-1])) for tensor in of_heads])

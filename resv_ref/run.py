@@ -1,0 +1,95 @@
+"""A whole trace through the streaming reference: every intermediate tensor, and its summary."""
+
+import json
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from resv_ref import trace as traces
+from resv_ref.retrieval import ReSV, Selection
+from resv_ref.summary import summarise
+from resv_ref.trace import Trace
+from vrex import Params
+
+STEPS = ("hash", "cluster", "score", "threshold", "aggregate")
+"""The steps of resv.md whose engine a run's metadata names."""
+
+Progress = Callable[[int, int], object]
+"""Called with how many frames are done, and of how many."""
+
+
+def run(
+    trace: Trace,
+    params: Params | None = None,
+    engine: str = "exact",
+    progress: Progress | None = None,
+) -> tuple[dict[str, Tensor], dict[str, object]]:
+    """Run a trace; return its output tensors and a summary.
+
+    ``params`` replaces the trace's own. With F frames of at most T tokens and C the most
+    clusters scored at once, the tensors are ``hash_bits`` [F, T, Hkv] int64, ``cluster``
+    [F, T, Hkv] int32, ``weights`` [F, Hq, T, C] int32 (exact) or float32 (float), ``counts``
+    [F, Hkv, C] int32, ``row_selected`` [F, Hq, T, C] bool, ``selected`` [F, Hkv, C] bool,
+    ``sealed`` [F, Hkv] int32 and ``hyperplanes``, those used. Padding is zero, -1 in ``cluster``.
+
+    The summary holds what :func:`~resv_ref.summary.summarise` counts and, under ``metadata``,
+    what belongs into the output file (:func:`metadata`).
+
+    Raises :class:`~vrex.UserError` for an unknown engine, for what it does not do, and for what
+    the trace lacks under ``params``.
+    """
+    params = trace.params if params is None else params
+    if params != trace.params:
+        trace = trace.with_params(params)
+        traces.check(trace)
+    planes = traces.hyperplanes(trace)
+    resv = ReSV(params, planes, engine)
+    frames = []
+    for f in range(trace.frames):
+        frames.append(resv.step(**frame(trace, f)))
+        if progress is not None:
+            progress(f + 1, trace.frames)
+    tensors = {**collect(trace, frames), "hyperplanes": planes}
+    summary = summarise(trace, tensors)
+    return tensors, {**summary, "metadata": metadata(params, dict.fromkeys(STEPS, engine))}
+
+
+def frame(trace: Trace, number: int) -> dict[str, Tensor]:
+    """Return one frame's live tokens as the arguments of :meth:`ReSV.step`."""
+    tokens = int(trace.frame_lengths[number])
+    tensors = trace.tensors()
+    of_frames = ("q", "k", "v", "k_hash", "q_retrieve")
+    return {name: tensors[name][number, :tokens] for name in of_frames if name in tensors}
+
+
+def collect(trace: Trace, frames: list[Selection]) -> dict[str, Tensor]:
+    """Lay the frames' selections out as the output tensors, padding included."""
+    f, t, q_heads, kv_heads = trace.frames, trace.tokens, trace.q_heads, trace.kv_heads
+    c = max(s.counts.shape[1] for s in frames)
+    out = {
+        "hash_bits": torch.zeros(f, t, kv_heads, dtype=torch.int64),
+        "cluster": torch.full((f, t, kv_heads), -1, dtype=torch.int32),
+        "weights": torch.zeros(f, q_heads, t, c, dtype=frames[0].weights.dtype),
+        "counts": torch.zeros(f, kv_heads, c, dtype=torch.int32),
+        "row_selected": torch.zeros(f, q_heads, t, c, dtype=torch.bool),
+        "selected": torch.zeros(f, kv_heads, c, dtype=torch.bool),
+        "sealed": torch.stack([s.sealed for s in frames]),
+    }
+    for number, one in enumerate(frames):
+        live, scored = one.weights.shape[1:]
+        out["hash_bits"][number, :live] = one.hash_bits
+        out["cluster"][number, :live] = one.cluster
+        out["weights"][number, :, :live, :scored] = one.weights
+        out["counts"][number, :, :scored] = one.counts
+        out["row_selected"][number, :, :live, :scored] = one.row_selected
+        out["selected"][number, :, :scored] = one.selected
+    return out
+
+
+def metadata(params: Params, engines: Mapping[str, str]) -> dict[str, str]:
+    """Return the output file's metadata: all parameters, and which engine did which step.
+
+    ``engines`` names an engine for each of :data:`STEPS`; both entries are JSON objects.
+    """
+    return {traces.METADATA_KEY: params.to_json(), "engines": json.dumps(dict(engines))}

@@ -1,0 +1,50 @@
+"""What a run retrieved, in a few figures, from its output tensors (whatever engine made them)."""
+
+from torch import Tensor
+
+from resv_ref.trace import Trace, live
+
+BF16_BYTES = 2
+
+
+def summarise(trace: Trace, tensors: dict[str, Tensor]) -> dict[str, object]:
+    """Count a run's tokens, clusters, retrieval and bytes.
+
+    Every figure is a sum over frames and KV heads. ``past`` are the tokens stored before a
+    frame, ``scored`` those in clusters that it scored, ``selected`` those in clusters that it
+    selected; what is past and not scored (sinks, open window) is always attended.
+
+    - ``tokens``, ``clusters`` (of all KV heads), ``tokens_per_cluster`` (sinks not counted)
+    - ``retrieved``: selected / scored, without what is always attended
+    - ``retrieved_with_resident``: (selected + always attended) / past
+    - ``fetched_bytes``: K and V of the selected tokens in bfloat16
+    - ``representative_bytes``: the representatives that scoring read, in bfloat16
+    - ``retrieved_with_representatives``: (both of these) / (bytes of K and V of the scored)
+
+    A ratio of nothing is 0.
+    """
+    alive = live(trace)
+    stored = int(alive.sum())
+    cluster, counts = tensors["cluster"], tensors["counts"].long()
+    clusters = sum(int(cluster[:, :, head].max()) + 1 for head in range(trace.kv_heads))
+    clustered = int((cluster >= 0).sum())
+    past = (alive.sum(1).cumsum(0) - alive.sum(1)).sum().item() * trace.kv_heads
+    scored = int(counts.sum())
+    selected = int((counts * tensors["selected"]).sum())
+    token_bytes = 2 * trace.head_dim * BF16_BYTES
+    fetched = selected * token_bytes
+    representatives = int((counts > 0).sum()) * trace.head_dim * BF16_BYTES
+    return {
+        "tokens": stored,
+        "clusters": clusters,
+        "tokens_per_cluster": _ratio(clustered, clusters),
+        "retrieved": _ratio(selected, scored),
+        "retrieved_with_resident": _ratio(selected + past - scored, past),
+        "retrieved_with_representatives": _ratio(fetched + representatives, scored * token_bytes),
+        "fetched_bytes": fetched,
+        "representative_bytes": representatives,
+    }
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
