@@ -1,0 +1,302 @@
+"""Drivers and monitors of valid/ready streams for cocotb, with random idling and back-pressure.
+
+One coroutine serves every stream of a :class:`Bench`: at each rising edge it reads the values
+before the edge and writes what holds after it. All randomness comes from the bench's seed.
+"""
+
+import os
+import random
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import cocotb
+from amaranth import Shape
+from amaranth.lib import data
+from cocotb.clock import Clock
+from cocotb.triggers import Event, RisingEdge
+from cocotb.utils import get_sim_time
+
+from vrex_sim import compare, waves
+
+
+class Packer:
+    """Packs values into the bits of an Amaranth shape and back, with offsets taken beforehand.
+
+    A structure is a dictionary (a missing field is 0), an array a list, everything else an
+    integer. Raises ValueError for a value that does not fit or a field that does not exist.
+    """
+
+    def __init__(self, shape: Any) -> None:
+        """``shape`` is anything that Amaranth takes for a shape or a layout."""
+        self.width = Shape.cast(shape).width
+        self._signed = Shape.cast(shape).signed
+        self._fields: dict[Any, tuple[int, Packer]] | None = None
+        self._array = False
+        if not isinstance(shape, int | Shape):
+            try:
+                layout = data.Layout.cast(shape)
+            except TypeError:
+                return
+            self._array = isinstance(layout, data.ArrayLayout)
+            self._fields = {k: (f.offset, Packer(f.shape)) for k, f in layout}
+
+    def pack(self, value: Any) -> int:
+        """Return the bits of ``value``."""
+        if self._fields is None:
+            bits = int(value)
+            low = -(1 << self.width - 1) if self._signed else 0
+            if not low <= bits < low + (1 << self.width):
+                raise ValueError(f"{bits} does not fit into {self.width} bits")
+            return bits & (1 << self.width) - 1
+        bits = 0
+        for key, item in enumerate(value) if self._array else value.items():
+            offset, packer = self._fields[key]
+            bits |= packer.pack(item) << offset
+        return bits
+
+    def unpack(self, bits: int) -> Any:
+        """Return the value that ``bits`` hold."""
+        if self._fields is None:
+            bits &= (1 << self.width) - 1
+            negative = self._signed and bits >> self.width - 1
+            return bits - (1 << self.width) if negative else bits
+        items = {k: p.unpack(bits >> offset) for k, (offset, p) in self._fields.items()}
+        return list(items.values()) if self._array else items
+
+
+class Source:
+    """Sends beats into a stream of the device; idles with probability ``idle`` a cycle."""
+
+    def __init__(self, bench: "Bench", name: str, shape: Any, idle: float) -> None:
+        """Made by :meth:`Bench.source`."""
+        self.name, self.idle = name, idle
+        self.packer = Packer(shape)
+        self.on_beat: Callable[[int, int], None] | None = None
+        """Called with the packed beat and the cycle in which the device took it."""
+        self._bench = bench
+        self._queue: deque[int] = deque()
+        self._driving = False
+        self._payload, self._valid, self._ready = bench.handles(name)
+        self.handshake = self._valid
+        self._random = random.Random(f"{bench.seed} {name}")
+        self._empty = Event()
+
+    def send(self, beat: Any) -> None:
+        """Queue one beat: a value of the stream's shape."""
+        self.send_packed([self.packer.pack(beat)])
+
+    def send_all(self, beats: Iterable[Any]) -> None:
+        """Queue several beats."""
+        self.send_packed(map(self.packer.pack, beats))
+
+    def send_packed(self, beats: Iterable[int]) -> None:
+        """Queue beats that are packed already."""
+        self._queue.extend(beats)
+        self._empty.clear()
+
+    @property
+    def pending(self) -> int:
+        """Beats that the device has not taken yet."""
+        return len(self._queue)
+
+    async def drained(self) -> None:
+        """Wait until the device has taken every beat."""
+        while self._queue:
+            await self._empty.wait()
+
+    def step(self) -> bool:
+        """Serve one rising edge; True if a beat moved."""
+        moved = self._driving and self._ready.value == 1
+        if moved:
+            beat = self._queue.popleft()
+            self._driving = False
+            if self.on_beat is not None:
+                self.on_beat(beat, self._bench.cycle)
+            if not self._queue:
+                self._empty.set()
+        if not self._driving:
+            if self._queue and not (self.idle and self._random.random() < self.idle):
+                self._payload.value = self._queue[0]
+                self._valid.value = 1
+                self._driving = True
+            elif moved:
+                self._valid.value = 0
+        return moved
+
+
+class Sink:
+    """Takes beats from a stream of the device; holds it up with probability ``stall`` a cycle.
+
+    Checks the protocol: once valid, a beat stays valid and unchanged until it is taken.
+    """
+
+    def __init__(self, bench: "Bench", name: str, shape: Any, stall: float) -> None:
+        """Made by :meth:`Bench.sink`."""
+        self.name, self.stall = name, stall
+        self.packer = Packer(shape)
+        self.on_beat: Callable[[int, int], None] | None = None
+        """Called with the packed beat and its cycle, instead of keeping the beat."""
+        self._bench = bench
+        self._beats: deque[tuple[int, int]] = deque()
+        self._payload, self._valid, self._ready = bench.handles(name)
+        self.handshake = self._ready
+        self._taking = False
+        self._held: int | None = None
+        self._random = random.Random(f"{bench.seed} {name}")
+        self._arrived = Event()
+
+    async def beat_at(self) -> tuple[Any, int]:
+        """Wait for the next beat; return its value and the cycle in which it was taken."""
+        while not self._beats:
+            self._arrived.clear()
+            await self._arrived.wait()
+        packed, cycle = self._beats.popleft()
+        return self.packer.unpack(packed), cycle
+
+    async def beat(self) -> Any:
+        """Wait for the next beat."""
+        return (await self.beat_at())[0]
+
+    async def packet(self) -> list[Any]:
+        """Wait for beats up to the one whose field ``last`` is 1, that one included."""
+        return [beat for beat, _ in await self.packet_at()]
+
+    async def packet_at(self) -> list[tuple[Any, int]]:
+        """Like :meth:`packet`, each beat with its cycle."""
+        beats = [await self.beat_at()]
+        while not beats[-1][0]["last"]:
+            beats.append(await self.beat_at())
+        return beats
+
+    @property
+    def pending(self) -> int:
+        """Beats that were taken from the device and not yet asked for."""
+        return len(self._beats)
+
+    def step(self) -> bool:
+        """Serve one rising edge; True if a beat moved."""
+        moved = False
+        if self._valid.value == 1:
+            packed = int(self._payload.value)
+            if self._held is not None and packed != self._held:
+                self._fault(f"the payload changed from {self._held:#x} to {packed:#x}")
+            self._held = None if self._taking else packed
+            moved = self._taking
+            if moved and self.on_beat is not None:
+                self.on_beat(packed, self._bench.cycle)
+            elif moved:
+                self._beats.append((packed, self._bench.cycle))
+                self._arrived.set()
+        elif self._held is not None:
+            self._fault("valid fell")
+        take = not (self.stall and self._random.random() < self.stall)
+        if take != self._taking:
+            self._ready.value = self._taking = take
+        return moved
+
+    def _fault(self, what: str) -> None:
+        compare.remember(self._bench.cycle, self._bench.origin)
+        raise AssertionError(
+            f"stream {self.name}, cycle {self._bench.cycle}: {what} before the beat was taken"
+        )
+
+
+class Bench:
+    """Clock, reset and streams of one device under test.
+
+    ``idle`` and ``stall`` are the probabilities, a cycle, that a source waits and that a sink
+    does; each stream may have its own. A run in which no beat moves for ``patience`` cycles while
+    a source still has something to send, or someone waits, fails and names what is pending.
+    """
+
+    def __init__(
+        self,
+        dut: Any,
+        *,
+        seed: int = 1,
+        idle: float = 0.0,
+        stall: float = 0.0,
+        patience: int = 20_000,
+    ) -> None:
+        """``dut`` is cocotb's handle of the top module; its clock is ``clk``, its reset ``rst``."""
+        self.dut, self.seed = dut, seed
+        self.cycle = 0
+        """Rising edges since reset ended."""
+        self.origin = 0
+        """Simulation time of cycle 0 in ns."""
+        self.patience = patience
+        self._idle, self._stall = idle, stall
+        self._ports: list[Source | Sink] = []
+        self._moved = 0
+        self._stop_at = int(os.environ.get(waves.STOP_AT, -1))
+
+    def source(self, name: str, shape: Any, *, idle: float | None = None) -> Source:
+        """Drive the input stream ``name`` whose payload has ``shape``."""
+        port = Source(self, name, shape, self._idle if idle is None else idle)
+        self._ports.append(port)
+        return port
+
+    def sink(self, name: str, shape: Any, *, stall: float | None = None) -> Sink:
+        """Take the output stream ``name`` whose payload has ``shape``."""
+        port = Sink(self, name, shape, self._stall if stall is None else stall)
+        self._ports.append(port)
+        return port
+
+    def handles(self, name: str) -> tuple[Any, Any, Any]:
+        """Return the handles of payload, valid and ready of stream ``name``."""
+        return tuple(getattr(self.dut, f"{name}__{part}") for part in ("payload", "valid", "ready"))
+
+    def set(self, **values: int) -> None:
+        """Write plain input ports."""
+        for name, value in values.items():
+            getattr(self.dut, name).value = value
+
+    def get(self, name: str) -> int:
+        """Read a plain port."""
+        return int(getattr(self.dut, name).value)
+
+    async def reset(self, cycles: int = 2) -> None:
+        """Start the clock, reset the device and start every stream made so far."""
+        for port in self._ports:
+            port.handshake.value = 0
+        self.dut.rst.value = 1
+        Clock(self.dut.clk, waves.PERIOD, unit="ns").start()
+        for _ in range(cycles):
+            await RisingEdge(self.dut.clk)
+        self.dut.rst.value = 0
+        self.origin = int(get_sim_time("ns")) + waves.PERIOD
+        cocotb.start_soon(self._serve())
+
+    async def cycles(self, count: int) -> None:
+        """Wait ``count`` rising edges."""
+        for _ in range(count):
+            await RisingEdge(self.dut.clk)
+
+    async def finish(self, cycles: int = 20) -> None:
+        """Wait a little, then fail unless every source and every sink is empty."""
+        await self.cycles(cycles)
+        left = self._pending()
+        if left:
+            raise AssertionError(f"cycle {self.cycle}: beats are left over: {left}")
+
+    async def _serve(self) -> None:
+        edge = RisingEdge(self.dut.clk)
+        steps = [port.step for port in self._ports]
+        while True:
+            await edge
+            for step in steps:
+                if step():
+                    self._moved = self.cycle
+            self.cycle += 1
+            if self.cycle == self._stop_at:
+                raise AssertionError("stopped for the waveform")
+            if self.cycle - self._moved > self.patience:
+                compare.remember(self.cycle, self.origin)
+                raise AssertionError(
+                    f"cycle {self.cycle}: no stream moved for {self.patience} cycles; "
+                    f"pending: {self._pending() or 'nothing'}"
+                )
+
+    def _pending(self) -> str:
+        return ", ".join(f"{p.name} {p.pending}" for p in self._ports if p.pending)
