@@ -40,13 +40,13 @@ def selection_layout(config: WTUConfig) -> data.StructLayout:
     )
 
 
-def stream_bits(config: Config) -> dict[str, int]:
-    """Return the width of TDATA of each stream, by its port's name."""
+def stream_layouts(config: Config) -> dict[str, data.StructLayout]:
+    """Return the layout of TDATA of each stream, by its port's name."""
     return {
-        "s_axis_hash": hash_layout(config.hcu).size,
-        "s_axis_table": table_layout(config.hcu).size,
-        "s_axis_row": row_layout(config.wtu).size,
-        "m_axis_assign": RESULT.size,
-        "m_axis_row": selection_layout(config.wtu).size,
-        "m_axis_selected": RESULT.size,
+        "s_axis_table": table_layout(config.hcu),
+        "s_axis_hash": hash_layout(config.hcu),
+        "m_axis_assign": RESULT,
+        "s_axis_row": row_layout(config.wtu),
+        "m_axis_row": selection_layout(config.wtu),
+        "m_axis_selected": RESULT,
     }

@@ -1,0 +1,105 @@
+"""Writes what a user takes away: a top's Verilog, its manifest and, for the KVPU, its C header."""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from amaranth.back import verilog
+from amaranth.hdl import Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from vrex.errors import UserError
+from vrex_hw.config import Config
+from vrex_hw.hcu import HCU
+from vrex_hw.kvpu import KVPU
+from vrex_hw.manifest import describe
+from vrex_hw.registers.render import c_header
+from vrex_hw.wtu import WTU
+
+TOPS: dict[str, Callable[[Config], wiring.Component]] = {
+    "kvpu": KVPU,
+    "hcu": lambda config: HCU(config.hcu),
+    "wtu": lambda config: WTU(config.wtu),
+}
+"""What can be a top, by the name of its module."""
+HEADER = "vrex_kvpu.h"
+MANIFEST = "manifest.json"
+
+
+def generate(config: Config, *, top: str, out_dir: Path) -> list[Path]:
+    """Write ``TOP.v``, ``manifest.json`` and, for the KVPU, ``vrex_kvpu.h`` into ``out_dir``.
+
+    Returns the paths. The same configuration gives the same bytes on every machine that has the
+    same version of this package and of Amaranth. Raises :class:`~vrex.errors.UserError` for an
+    unknown top and for a folder that cannot be written; in that case no file is changed.
+    """
+    text = emit(config, top)
+    files = {f"{top}.v": text}
+    if top == "kvpu":
+        files[HEADER] = c_header(config)
+    hashes = {name: hashlib.sha256(body.encode()).hexdigest() for name, body in files.items()}
+    manifest = describe(config, top, ports(TOPS[top](config), top), hashes)
+    files[MANIFEST] = json.dumps(manifest, indent=2) + "\n"
+    return _write(files, out_dir)
+
+
+def emit(config: Config, top: str = "kvpu") -> str:
+    """Return the Verilog of ``top``, the module of that name, without the paths of its sources.
+
+    Ports of the KVPU join with one underscore (``s_axil_awaddr``), those of the HCU and the WTU
+    as Amaranth does it (``job__payload``). Raises :class:`~vrex.errors.UserError` for an unknown
+    top.
+    """
+    if top not in TOPS:
+        raise UserError(f"unknown top {top!r}: known are {', '.join(TOPS)}")
+    unit = TOPS[top](config)
+    members = {name: (value, None) for name, (_, value) in _members(unit, top).items()}
+    text = verilog.convert(unit, name=top, ports=members, emit_src=False, strip_internal_attrs=True)
+    version = importlib.metadata.version("vrex")
+    return (
+        f"// V-Rex {version}: {top}, configuration {config.name} ({config.fingerprint:08x}).\n"
+        f"// SPDX-License-Identifier: Apache-2.0\n{text}"
+    )
+
+
+def ports(unit: wiring.Component, top: str) -> list[dict[str, Any]]:
+    """Return name, direction and bits of every port of ``unit`` as emitted, clk and rst first."""
+    found = [{"name": name, "direction": "input", "bits": 1} for name in ("clk", "rst")]
+    for name, (flow, value) in _members(unit, top).items():
+        direction = "input" if flow == In else "output"
+        found.append({"name": name, "direction": direction, "bits": len(value)})
+    return found
+
+
+def _members(unit: wiring.Component, top: str) -> dict[str, tuple[wiring.Flow, Value]]:
+    """Return each port's flow and value, by its name in Verilog."""
+    joint = "_" if top == "kvpu" else "__"
+    return {
+        joint.join(map(str, path)): (member.flow, Value.cast(value))
+        for path, member, value in unit.signature.flatten(unit)
+    }
+
+
+def _write(files: dict[str, str], folder: Path) -> list[Path]:
+    """Write all of ``files`` beside their places, then move them there, or leave nothing."""
+    made: list[Path] = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            made.append(folder / f".{name}.{os.getpid()}")
+            made[-1].write_text(text, encoding="ascii", newline="\n")
+        paths = [folder / name for name in files]
+        for temporary, path in zip(made, paths, strict=True):
+            temporary.replace(path)
+    except OSError as error:
+        for temporary in made:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+        raise UserError(f"cannot write to {folder}: {error.strerror}") from None
+    return paths
