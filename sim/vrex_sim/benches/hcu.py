@@ -1,0 +1,58 @@
+"""Bench of the HCU: sends sessions of packets and compares every assignment.
+
+Arguments: ``config`` (fields of HCUConfig), ``seed``, ``idle``, ``stall`` and ``sessions``, a list
+of ``registers`` (written while the unit is idle) and ``packets`` as
+:mod:`vrex_sim.benches.hcu_traffic` makes them; a session with ``reset`` ends in a reset. Gives
+back the counters and, of each packet, the cycle in which its trailer came (``trailers``).
+"""
+
+import cocotb
+
+from vrex_hw.config import HCUConfig
+from vrex_hw.hcu import ASSIGNMENT, JOB, table_entry, token
+from vrex_sim.compare import equal
+from vrex_sim.drivers import Bench, Sink
+from vrex_sim.exchange import arguments, give
+
+COUNTERS = ("busy", "stalled_in", "stalled_out", "compares")
+
+
+async def check(tb: Bench, assign: Sink, session: int, packets: list[dict]) -> list[int]:
+    """Compare all assignments of a session; return the cycle of each packet's last beat."""
+    ends = []
+    for p, packet in enumerate(packets):
+        cycle = 0
+        for i, expected in enumerate(packet["assign"]):
+            got, cycle = await assign.beat_at()
+            where = (session, p, i)
+            equal("hcu", "assign", where, expected, got, cycle=cycle, origin=tb.origin)
+        ends.append(cycle)
+    return ends
+
+
+@cocotb.test()
+async def hcu(dut) -> None:
+    """Run all sessions, one after another."""
+    given = arguments()
+    config = HCUConfig(**given["config"])
+    tb = Bench(dut, seed=given["seed"], idle=given["idle"], stall=given["stall"])
+    job = tb.source("job", JOB)
+    table = tb.source("table", table_entry(config))
+    tokens = tb.source("hash", token(config))
+    assign = tb.sink("assign", ASSIGNMENT)
+    tb.set(**given["sessions"][0]["registers"])
+    await tb.reset()
+    ends = []
+    for s, session in enumerate(given["sessions"]):
+        tb.set(**session["registers"])
+        packets = session["packets"]
+        job.send_all(packet["job"] for packet in packets)
+        table.send_all(row for packet in packets for row in packet["table"])
+        tokens.send_all({"bits": bits} for packet in packets for bits in packet["hash"])
+        ends += await check(tb, assign, s, packets)
+        await tb.finish()
+        if session.get("reset"):
+            dut.rst.value = 1
+            await tb.cycles(2)
+            dut.rst.value = 0
+    give(trailers=ends, **{name: tb.get(name) for name in COUNTERS})

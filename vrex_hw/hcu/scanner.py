@@ -1,0 +1,183 @@
+"""Issues the compares: every token against the words of joinable clusters, ascending."""
+
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from vrex_hw.config import NUMBER_BITS, HCUConfig
+from vrex_hw.hcu.layouts import (
+    chunk,
+    compare_step,
+    lane_bits,
+    loaded_job,
+    phase_bits,
+    token,
+    word_bits,
+)
+
+
+class Scanner(wiring.Component):
+    """Runs a job: one step a cycle, word after word, token after token.
+
+    A word is ``config.accumulators`` clusters and takes ``config.phases`` cycles. The scan of a
+    token starts while the one before is still being decided; only its last word (where the
+    cluster that the other may open appears) waits for that. If the decision fills a cluster,
+    which must then not be joined again, the scan starts over: no step that could close the token
+    has been issued by then, and the first word that is issued again forgets what they found.
+
+    Words whose clusters are all out of reach are skipped as soon as the comparer reports them;
+    it checks the age of each cluster by itself, so this saves time and decides nothing.
+
+    Source: our decision.
+    """
+
+    def __init__(self, config: HCUConfig) -> None:
+        """Size the ports after ``config``."""
+        self.config = config
+        super().__init__(
+            {
+                "job": In(stream.Signature(loaded_job(config))),
+                "hash": In(stream.Signature(token(config))),
+                "begin": Out(1),
+                "close": Out(1),
+                "closed": In(1),
+                "refused": Out(1),
+                "bank": Out(1),
+                # The table's bounds, and room for one more decision
+                "low": In(NUMBER_BITS),
+                "head": In(NUMBER_BITS),
+                "room": In(1),
+                "settled": In(1),
+                "filled": In(1),
+                # To the rings and the comparer
+                "step": Out(stream.Signature(compare_step(config), always_ready=True)),
+                "word": Out(word_bits(config)),
+                "phase": Out(phase_bits(config)),
+                "chunk": Out(config.width),
+                "index": Out(NUMBER_BITS),
+                "passed": In(stream.Signature(word_bits(config), always_ready=True)),
+                # The token whose decision is pending
+                "leader_hash": Out(config.hyperplanes),
+                "leader_index": Out(NUMBER_BITS),
+                "busy": Out(1),
+                "starved": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Elaboratable:
+        """Build the job's state machine, the token in hand and the walk over its words."""
+        m = Module()
+        left = Signal(NUMBER_BITS)
+        next_index = Signal(NUMBER_BITS)
+        pending = Signal()
+        held = Signal()
+        bits = Signal(self.config.hyperplanes)
+        done = Signal()
+        start = Signal(word_bits(self.config))
+
+        with m.If(self.passed.valid):
+            m.d.sync += start.eq(self.passed.payload + 1)
+        with m.FSM() as fsm:
+            with m.State("IDLE"):
+                m.d.comb += self.job.ready.eq(1)
+                m.d.sync += [
+                    left.eq(self.job.p.tokens),
+                    next_index.eq(self.job.p.first_index),
+                    self.refused.eq(self.job.p.refused),
+                ]
+                with m.If(self.job.valid & self.job.p.refused):
+                    m.next = "DRAIN"
+                with m.Elif(self.job.valid):
+                    m.d.comb += self.begin.eq(1)
+                    with m.If(~self.job.p.resume):
+                        m.d.sync += [self.bank.eq(~self.bank), start.eq(self.job.p.start)]
+                    m.next = "SCAN"
+            with m.State("SCAN"):
+                m.d.comb += self.hash.ready.eq((left != 0) & (~held | done))
+                with m.If((left == 0) & ~held & ~pending):
+                    m.next = "CLOSE"
+            with m.State("DRAIN"):
+                m.d.comb += self.hash.ready.eq(left != 0)
+                with m.If(left == 0):
+                    m.next = "CLOSE"
+            with m.State("CLOSE"):
+                m.d.comb += self.close.eq(1)
+                with m.If(self.closed):
+                    m.next = "IDLE"
+
+        accepted = self.hash.valid & self.hash.ready & ~self.refused
+        with m.If(self.hash.valid & self.hash.ready):
+            m.d.sync += left.eq(left - 1)
+        with m.If(accepted):
+            m.d.sync += [
+                held.eq(1),
+                bits.eq(self.hash.p.bits),
+                self.index.eq(next_index),
+                next_index.eq(next_index + 1),
+            ]
+        with m.Elif(done):
+            m.d.sync += held.eq(0)
+        with m.If(done):
+            m.d.sync += [
+                pending.eq(1),
+                self.leader_hash.eq(bits),
+                self.leader_index.eq(self.index),
+            ]
+        with m.Elif(self.settled):
+            m.d.sync += pending.eq(0)
+        self._walk(m, start=start, accepted=accepted, held=held, pending=pending, done=done)
+        m.d.comb += [
+            self.chunk.eq(chunk(self.config, bits, self.phase)),
+            self.busy.eq(~fsm.ongoing("IDLE")),
+            self.starved.eq(self.hash.ready & ~self.hash.valid),
+        ]
+        return m
+
+    def _walk(
+        self, m: Module, *, start: Value, accepted: Value, held: Value, pending: Value, done: Value
+    ) -> None:
+        """Step through the words from ``start`` to the one below ``head``, at least one."""
+        config = self.config
+        lanes = config.accumulators
+        origin = Signal.like(start)
+        end = Signal.like(start)
+        opening = Signal()
+        next_word = Signal.like(start)
+        last_word = Signal()
+        last_phase = self.phase == config.phases - 1
+        step = self.step.payload
+        m.d.sync += end.eq((self.head + (lanes - 1)) >> lane_bits(config))
+        m.d.comb += [
+            next_word.eq(self.word + 1),
+            last_word.eq(next_word >= end),
+            self.step.valid.eq(held & (~last_word | (~pending & self.room))),
+            done.eq(self.step.valid & last_word & last_phase),
+            step.opening.eq(opening),
+            step.closing.eq(last_word),
+            step.first_phase.eq(self.phase == 0),
+            step.last_phase.eq(last_phase),
+            step.word.eq(self.word),
+            step.mask.eq(self._mask(self.low, 1) & self._mask(self.head, 0)),
+        ]
+        with m.If(accepted):
+            m.d.sync += [
+                origin.eq(start),
+                self.word.eq(start),
+                self.phase.eq(0),
+                opening.eq(1),
+            ]
+        with m.Elif(self.settled & self.filled):
+            m.d.sync += [self.word.eq(origin), self.phase.eq(0), opening.eq(1)]
+        with m.Elif(self.step.valid):
+            m.d.sync += self.phase.eq(self.phase + 1)
+            with m.If(last_phase):
+                m.d.sync += [self.phase.eq(0), self.word.eq(next_word), opening.eq(0)]
+
+    def _mask(self, bound: Value, above: int) -> Value:
+        """Return the lanes of the word whose numbers are ``>= bound`` (above), or below it."""
+        config = self.config
+        lane = bound[: lane_bits(config)]
+        word = bound[lane_bits(config) :]
+        edge = Cat((i >= lane) == above for i in range(config.accumulators))
+        inside = self.word > word if above else self.word < word
+        return Mux(self.word == word, edge, inside.replicate(config.accumulators))
