@@ -58,12 +58,22 @@ class BenchError(AssertionError):
     """A bench failed; the text carries its message and the path of its log."""
 
 
-class _PortsOnly(cocotb_runner.Verilator):
-    """Verilator without ``--public-flat-rw``: only the top's ports are public, which is faster."""
+class _Verilator(cocotb_runner.Verilator):
+    """Cocotb's runner, quicker: only the top's ports are public, Verilator's library is compiled
+    once for all builds, in ``runtime``.
+    """
+
+    def __init__(self, runtime: Path) -> None:
+        super().__init__()
+        self._runtime = runtime
 
     def _build_command(self) -> list[list[str]]:
-        commands = super()._build_command()
-        return [[word for word in c if word != "--public-flat-rw"] for c in commands]
+        verilate, make = super()._build_command()
+        verilate.remove("--public-flat-rw")
+        kept = [str(path) for path in self._runtime.glob("*.o")]
+        # Make compiles the library again if it is older than the makefile: copy in between.
+        copy = [["cp", *kept, str(self.build_dir)]] if kept else []
+        return [verilate, *copy, make]
 
 
 def build_root() -> Path:
@@ -120,9 +130,7 @@ def build(verilog: str, top: str, *, trace: bool = False) -> Path:
             shutil.rmtree(directory, ignore_errors=True)
             directory.mkdir()
             runtime = root / f"runtime-{_versions()}{'-trace' * trace}"
-            for compiled in runtime.glob("*.o"):
-                shutil.copy(compiled, directory)
-            _verilate(verilog, top, directory, trace)
+            _verilate(verilog, top, directory, runtime, trace)
             _keep_runtime(directory, runtime)
             (directory / "done").touch()
     return directory
@@ -152,7 +160,7 @@ def _keep_runtime(directory: Path, runtime: Path) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _verilate(verilog: str, top: str, directory: Path, trace: bool) -> None:
+def _verilate(verilog: str, top: str, directory: Path, runtime: Path, trace: bool) -> None:
     source = directory / f"{top}.v"
     source.write_text(verilog)
     control = directory / "ports.vlt"
@@ -161,7 +169,7 @@ def _verilate(verilog: str, top: str, directory: Path, trace: bool) -> None:
     log = directory / "build.log"
     with toolchain():
         try:
-            _PortsOnly().build(
+            _Verilator(runtime).build(
                 sources=[control, source],
                 hdl_toplevel=top,
                 build_args=list(OPTIONS),
