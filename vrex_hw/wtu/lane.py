@@ -1,7 +1,9 @@
 """One lane of the WTU: its share of the row, its histogram, its candidates."""
 
+from enum import Enum
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, enum, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -11,7 +13,7 @@ from vrex_hw.wtu.histogram import Histogram
 from vrex_hw.wtu.layouts import Layouts
 
 
-class Source(enum.Enum, shape=2):
+class Source(Enum):
     """Where a pass reads."""
 
     STREAM = 0
@@ -19,7 +21,7 @@ class Source(enum.Enum, shape=2):
     CANDIDATES = 2
 
 
-class Task(enum.Enum, shape=2):
+class Task(Enum):
     """What a pass is for."""
 
     FILL = 0

@@ -118,21 +118,20 @@ class Sequencer(wiring.Component):
                         m.d.sync += too_long.eq(1)
             with m.State("SETTLE"):
                 through = Mux(is_fill, settled[self._fill_delay], settled[1])
-                with m.If(is_emit):
-                    with m.If(self.last):
-                        m.next = "TRAILER"
+                with m.If(is_emit & self.last):
+                    m.next = "TRAILER"
                 with m.Elif(through):
                     m.d.comb += self.start.eq(~too_long)
                     m.next = "WALK"
                     with m.If(too_long):
                         m.next = "TRAILER"
             with m.State("WALK"):
+                m.d.comb += [
+                    self.octave.eq(self.done & is_fill),
+                    self.digit.eq(self.done & ~is_fill),
+                    self.turn.eq(self.done),
+                ]
                 with m.If(self.done):
-                    m.d.comb += [
-                        self.octave.eq(is_fill),
-                        self.digit.eq(~is_fill),
-                        self.turn.eq(1),
-                    ]
                     m.d.sync += [
                         self.task.eq(Mux(self.whole, Task.EMIT, Task.ROUND)),
                         self.number.eq(self.clusters),
