@@ -39,12 +39,12 @@ def generate(config: Config, *, top: str, out_dir: Path) -> list[Path]:
     same version of this package and of Amaranth. Raises :class:`~vrex.errors.UserError` for an
     unknown top and for a folder that cannot be written; in that case no file is changed.
     """
-    text = emit(config, top)
-    files = {f"{top}.v": text}
+    unit = _make(config, top)
+    files = {f"{top}.v": _emit(config, top, unit)}
     if top == "kvpu":
         files[HEADER] = c_header(config)
     hashes = {name: hashlib.sha256(body.encode()).hexdigest() for name, body in files.items()}
-    manifest = describe(config, top, ports(TOPS[top](config), top), hashes)
+    manifest = describe(config, top, ports(unit, top), hashes)
     files[MANIFEST] = json.dumps(manifest, indent=2) + "\n"
     return _write(files, out_dir)
 
@@ -56,9 +56,16 @@ def emit(config: Config, top: str = "kvpu") -> str:
     as Amaranth does it (``job__payload``). Raises :class:`~vrex.errors.UserError` for an unknown
     top.
     """
+    return _emit(config, top, _make(config, top))
+
+
+def _make(config: Config, top: str) -> wiring.Component:
     if top not in TOPS:
         raise UserError(f"unknown top {top!r}: known are {', '.join(TOPS)}")
-    unit = TOPS[top](config)
+    return TOPS[top](config)
+
+
+def _emit(config: Config, top: str, unit: wiring.Component) -> str:
     members = {name: (value, None) for name, (_, value) in _members(unit, top).items()}
     text = verilog.convert(unit, name=top, ports=members, emit_src=False, strip_internal_attrs=True)
     version = importlib.metadata.version("vrex")
