@@ -6,9 +6,11 @@ a multiple of 2^(E + 2 - window), the signed integers are added, and the sum is 
 float32, to nearest even. Beats follow in the order of the inputs. Source: hardware.md, Numerics
 (our decision; the paper has no text on it).
 
-Here everything up to that rounding is exact in float64: a product has 16 significant bits, an
-aligned term is an integer below 2^window, and a sum of them stays below 2^53.
+Here everything up to that rounding is exact: float64 holds the products (16 significant bits)
+and their scaling by powers of two, int32 the aligned terms (below 2^window), int64 their sum.
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,15 +26,16 @@ _ZERO_EXPONENT = -1024
 """Stands for the exponent of zero: the sum of two is below that of any pair of numbers."""
 _LEAST_EXPONENT = -256
 """Below every exponent of a product; keeps the scale of an all-zero beat finite."""
-_TILE = 2048
-"""Results computed together: their products in one beat then stay in the processor's cache."""
+_TILE = 32000
+"""Products computed together: they stay in the processor's cache, and torch keeps operations of
+this size on one core, which beats two cores that wait for each other."""
 
 
 def dot(a: Tensor, b: Tensor, *, beat: int = BEAT, window: int = WINDOW) -> Tensor:
     """Return the dot products of the last dimension, float32 [...].
 
     ``a``, ``b``: bfloat16 [..., d], broadcast against each other; ``beat``: 1 to 4096 products;
-    ``window``: 8 to 40 bits. A zero or subnormal result is +0. A non-finite input, or an
+    ``window``: 8 to 31 bits. A zero or subnormal result is +0. A non-finite input, or an
     overflow after any beat, gives the canonical NaN (:func:`~resv_ref.numerics.is_poisoned`).
     Within a beat the order of the terms has no effect. Raises ValueError for other dtypes,
     lengths or bounds.
@@ -42,8 +45,9 @@ def dot(a: Tensor, b: Tensor, *, beat: int = BEAT, window: int = WINDOW) -> Tens
     shape, d = a.shape[:-1], a.shape[-1]
     a, b = a.reshape(-1, d), b.reshape(-1, d)
     out = torch.empty(a.shape[0], dtype=torch.float32, device=a.device)
-    for i in range(0, a.shape[0], _TILE):
-        tile = slice(i, i + _TILE)
+    step = max(1, _TILE // max(d, 1))
+    for i in range(0, a.shape[0], step):
+        tile = slice(i, i + step)
         out[tile] = _accumulate(_terms(a[tile].mT), _terms(b[tile].mT), beat, window)
     return out.reshape(shape)
 
@@ -60,9 +64,10 @@ def matmul(a: Tensor, b: Tensor, *, beat: int = BEAT, window: int = WINDOW) -> T
     a = a.expand(*batch, m, d).reshape(-1, m, d)
     b = b.expand(*batch, n, d).reshape(-1, n, d)
     out = torch.empty(a.shape[0], m, n, dtype=torch.float32, device=a.device)
-    columns = max(1, min(n, _TILE // 4))
-    rows = max(1, min(m, _TILE // columns))
-    stack = max(1, _TILE // (rows * columns))
+    results = max(1, _TILE // max(min(d, beat), 1))
+    columns = max(1, min(n, _TILE // max(d, 1)))
+    rows = max(1, min(m, results // columns))
+    stack = max(1, min(results // (rows * columns), _TILE // max(d * columns, 1)))
     for s in range(0, out.shape[0], stack):
         for j in range(0, n, columns):
             right = _terms(b[s : s + stack, None, j : j + columns].movedim(-1, 0))
@@ -80,35 +85,49 @@ def _check(a: Tensor, b: Tensor, beat: int, window: int) -> None:
         raise ValueError(f"a has length {a.shape[-1]} and b {b.shape[-1]}: they must be the same")
     if not 1 <= beat <= 4096:
         raise ValueError(f"beat is {beat}: it must be from 1 to 4096")
-    if not 8 <= window <= 40:
-        raise ValueError(f"window is {window}: it must be from 8 to 40")
+    if not 8 <= window <= 31:
+        raise ValueError(f"window is {window}: it must be from 8 to 31")
 
 
-def _terms(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return value (float64) and exponent (int16) of bfloat16 ``x``, subnormals as zero."""
+class _Terms(NamedTuple):
+    """BF16 numbers taken apart, [d, ...]: what is zero, subnormal or non-finite has value 0."""
+
+    value: Tensor
+    """float64."""
+    exponent: Tensor
+    """int16, far below any other for a zero."""
+    poison: Tensor
+    """bool [...]: a vector with a non-finite element."""
+
+
+def _terms(x: Tensor) -> _Terms:
     x = x.contiguous()
     field = (x.view(torch.int16) >> 7) & 0xFF
-    exponent = torch.where(field == 0, _ZERO_EXPONENT, field - fp32.BIAS)
-    return torch.where(field == 0, 0.0, x.to(torch.float64)), exponent
+    zero = (field == 0) | (field == 0xFF)
+    return _Terms(
+        torch.where(zero, 0.0, x.to(torch.float64)),
+        torch.where(zero, _ZERO_EXPONENT, field - fp32.BIAS),
+        (field == 0xFF).any(0),
+    )
 
 
-def _accumulate(
-    a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], beat: int, window: int
-) -> Tensor:
-    """Return the dot products over dimension 0 of the terms ``a`` and ``b``, which broadcast.
+def _accumulate(a: _Terms, b: _Terms, beat: int, window: int) -> Tensor:
+    """Return the dot products over dimension 0, for ``a`` and ``b`` that broadcast.
 
-    Non-finite values need no case of their own: float64 carries them into the sum.
+    A poisoned vector starts from NaN, and so does the beat after an overflow: it stays.
     """
-    shape = torch.broadcast_shapes(a[0].shape, b[0].shape)
-    total = torch.zeros(shape[1:], dtype=torch.float32, device=a[0].device)
-    for k in range(0, shape[0], beat):
+    total = torch.where(a.poison | b.poison, torch.nan, torch.zeros((), dtype=torch.float32))
+    for k in range(0, a.value.shape[0], beat):
         now = slice(k, k + beat)
-        largest = torch.maximum((a[1][now] + b[1][now]).amax(0), _exponent(total))
-        scale = _power_of_two(window - 2 - largest.clamp(min=_LEAST_EXPONENT))
-        terms = (a[0][now] * b[0][now]).mul_(scale).trunc_()
-        aligned = terms.sum(0).add_((total.double() * scale).trunc_())
-        total = _round(aligned / scale)
-    return total
+        largest = (a.exponent[now] + b.exponent[now]).amax(0)
+        largest = torch.maximum(largest, _exponent(total)).clamp_(min=_LEAST_EXPONENT)
+        scale = _power_of_two(window - 2 - largest)
+        terms = (a.value[now] * b.value[now]).mul_(scale).to(torch.int32)
+        total = total.double() * scale
+        # Not torch.trunc: it wakes the thread pool for the smallest tensor.
+        aligned = total.abs().floor_().copysign_(total).add_(terms.sum(0))
+        total = _round(aligned.div_(scale))
+    return fp32.canonical(total)
 
 
 def _exponent(total: Tensor) -> Tensor:
@@ -123,6 +142,6 @@ def _power_of_two(exponent: Tensor) -> Tensor:
 
 
 def _round(x: Tensor) -> Tensor:
-    """Round float64 to float32, to nearest even: subnormal is +0, non-finite the one NaN."""
+    """Round float64 to float32, to nearest even: subnormal is +0, overflow NaN."""
     y = x.to(torch.float32)
     return fp32.canonical(torch.where(y.abs() < fp32.SMALLEST_NORMAL, 0.0, y))
