@@ -11,64 +11,58 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import cocotb
-from amaranth import Shape
 from amaranth.lib import data
 from cocotb.clock import Clock
 from cocotb.triggers import Event, RisingEdge
 from cocotb.utils import get_sim_time
 
 from vrex_sim import compare, waves
+from vrex_sim.packer import Packer
 
 
-class Packer:
-    """Packs values into the bits of an Amaranth shape and back, with offsets taken beforehand.
+class Wires:
+    """The ports of one stream: valid, ready, and a payload in one port or in one for each field.
 
-    A structure is a dictionary (a missing field is 0), an array a list, everything else an
-    integer. Raises ValueError for a value that does not fit or a field that does not exist.
+    A stream of Amaranth has ``NAME__payload``, ``NAME__valid`` and ``NAME__ready``. With
+    ``split`` the ports are called ``NAME`` and the field of ``shape``, ``NAMEvalid`` and
+    ``NAMEready``, as AXI has it: ``s_axis_row_t`` with fields ``data`` and ``last``.
     """
 
-    def __init__(self, shape: Any) -> None:
-        """``shape`` is anything that Amaranth takes for a shape or a layout."""
-        self.width = Shape.cast(shape).width
-        self._signed = Shape.cast(shape).signed
-        self._fields: dict[Any, tuple[int, Packer]] | None = None
-        self._array = False
-        if not isinstance(shape, int | Shape):
-            try:
-                layout = data.Layout.cast(shape)
-            except TypeError:
-                return
-            self._array = isinstance(layout, data.ArrayLayout)
-            self._fields = {k: (f.offset, Packer(f.shape)) for k, f in layout}
+    def __init__(self, dut: Any, name: str, shape: Any, split: bool) -> None:
+        """Look the ports up in ``dut``."""
+        joint = name if split else f"{name}__"
+        self.valid = getattr(dut, f"{joint}valid")
+        self.ready = getattr(dut, f"{joint}ready")
+        self._parts: list[tuple[Any, int, int]] = []
+        if split:
+            for field, place in data.Layout.cast(shape):
+                mask = (1 << place.width) - 1
+                self._parts.append((getattr(dut, f"{joint}{field}"), place.offset, mask))
+        else:
+            self._whole = getattr(dut, f"{joint}payload")
+        self._last: list[int | None] = [None] * len(self._parts)
 
-    def pack(self, value: Any) -> int:
-        """Return the bits of ``value``."""
-        if self._fields is None:
-            bits = int(value)
-            low = -(1 << self.width - 1) if self._signed else 0
-            if not low <= bits < low + (1 << self.width):
-                raise ValueError(f"{bits} does not fit into {self.width} bits")
-            return bits & (1 << self.width) - 1
-        bits = 0
-        for key, item in enumerate(value) if self._array else value.items():
-            offset, packer = self._fields[key]
-            bits |= packer.pack(item) << offset
-        return bits
+    def write(self, packed: int) -> None:
+        """Drive the payload; parts that stay as they are cost nothing."""
+        if not self._parts:
+            self._whole.value = packed
+            return
+        for index, (port, offset, mask) in enumerate(self._parts):
+            value = packed >> offset & mask
+            if value != self._last[index]:
+                port.value = self._last[index] = value
 
-    def unpack(self, bits: int) -> Any:
-        """Return the value that ``bits`` hold."""
-        if self._fields is None:
-            bits &= (1 << self.width) - 1
-            negative = self._signed and bits >> self.width - 1
-            return bits - (1 << self.width) if negative else bits
-        items = {k: p.unpack(bits >> offset) for k, (offset, p) in self._fields.items()}
-        return list(items.values()) if self._array else items
+    def read(self) -> int:
+        """Return the payload, packed."""
+        if not self._parts:
+            return int(self._whole.value)
+        return sum(int(port.value) << offset for port, offset, _ in self._parts)
 
 
 class Source:
     """Sends beats into a stream of the device; idles with probability ``idle`` a cycle."""
 
-    def __init__(self, bench: "Bench", name: str, shape: Any, idle: float) -> None:
+    def __init__(self, bench: "Bench", name: str, shape: Any, idle: float, split: bool) -> None:
         """Made by :meth:`Bench.source`."""
         self.name, self.idle = name, idle
         self.packer = Packer(shape)
@@ -77,7 +71,8 @@ class Source:
         self._bench = bench
         self._queue: deque[int] = deque()
         self._driving = False
-        self._payload, self._valid, self._ready = bench.handles(name)
+        self._wires = Wires(bench.dut, name, shape, split)
+        self._valid, self._ready = self._wires.valid, self._wires.ready
         self.handshake = self._valid
         self._random = random.Random(f"{bench.seed} {name}")
         self._empty = Event()
@@ -117,7 +112,7 @@ class Source:
                 self._empty.set()
         if not self._driving:
             if self._queue and not (self.idle and self._random.random() < self.idle):
-                self._payload.value = self._queue[0]
+                self._wires.write(self._queue[0])
                 self._valid.value = 1
                 self._driving = True
             elif moved:
@@ -131,7 +126,7 @@ class Sink:
     Checks the protocol: once valid, a beat stays valid and unchanged until it is taken.
     """
 
-    def __init__(self, bench: "Bench", name: str, shape: Any, stall: float) -> None:
+    def __init__(self, bench: "Bench", name: str, shape: Any, stall: float, split: bool) -> None:
         """Made by :meth:`Bench.sink`."""
         self.name, self.stall = name, stall
         self.packer = Packer(shape)
@@ -139,7 +134,8 @@ class Sink:
         """Called with the packed beat and its cycle, instead of keeping the beat."""
         self._bench = bench
         self._beats: deque[tuple[int, int]] = deque()
-        self._payload, self._valid, self._ready = bench.handles(name)
+        self._wires = Wires(bench.dut, name, shape, split)
+        self._valid, self._ready = self._wires.valid, self._wires.ready
         self.handshake = self._ready
         self._taking = False
         self._held: int | None = None
@@ -178,7 +174,7 @@ class Sink:
         """Serve one rising edge; True if a beat moved."""
         moved = False
         if self._valid.value == 1:
-            packed = int(self._payload.value)
+            packed = self._wires.read()
             if self._held is not None and packed != self._held:
                 self._fault(f"the payload changed from {self._held:#x} to {packed:#x}")
             self._held = None if self._taking else packed
@@ -231,21 +227,21 @@ class Bench:
         self._moved = 0
         self._stop_at = int(os.environ.get(waves.STOP_AT, -1))
 
-    def source(self, name: str, shape: Any, *, idle: float | None = None) -> Source:
-        """Drive the input stream ``name`` whose payload has ``shape``."""
-        port = Source(self, name, shape, self._idle if idle is None else idle)
+    def source(
+        self, name: str, shape: Any, *, idle: float | None = None, split: bool = False
+    ) -> Source:
+        """Drive the input stream ``name`` whose payload has ``shape`` (:class:`Wires`)."""
+        port = Source(self, name, shape, self._idle if idle is None else idle, split)
         self._ports.append(port)
         return port
 
-    def sink(self, name: str, shape: Any, *, stall: float | None = None) -> Sink:
-        """Take the output stream ``name`` whose payload has ``shape``."""
-        port = Sink(self, name, shape, self._stall if stall is None else stall)
+    def sink(
+        self, name: str, shape: Any, *, stall: float | None = None, split: bool = False
+    ) -> Sink:
+        """Take the output stream ``name`` whose payload has ``shape`` (:class:`Wires`)."""
+        port = Sink(self, name, shape, self._stall if stall is None else stall, split)
         self._ports.append(port)
         return port
-
-    def handles(self, name: str) -> tuple[Any, Any, Any]:
-        """Return the handles of payload, valid and ready of stream ``name``."""
-        return tuple(getattr(self.dut, f"{name}__{part}") for part in ("payload", "valid", "ready"))
 
     def set(self, **values: int) -> None:
         """Write plain input ports."""
