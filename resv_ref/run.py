@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ def run(
     params: Params | None = None,
     engine: str = "exact",
     progress: Progress | None = None,
-) -> tuple[dict[str, Tensor], dict[str, object]]:
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Run a trace; return its output tensors and a summary.
 
     ``params`` replaces the trace's own. With F frames of at most T tokens and C the most

@@ -1,5 +1,7 @@
 """What a run retrieved, in a few figures, from its output tensors (whatever engine made them)."""
 
+from typing import Any
+
 from torch import Tensor
 
 from resv_ref.trace import Trace, live
@@ -7,7 +9,7 @@ from resv_ref.trace import Trace, live
 BF16_BYTES = 2
 
 
-def summarise(trace: Trace, tensors: dict[str, Tensor]) -> dict[str, object]:
+def summarise(trace: Trace, tensors: dict[str, Tensor]) -> dict[str, Any]:
     """Count a run's tokens, clusters, retrieval and bytes.
 
     Every figure is a sum over frames and KV heads. ``past`` are the tokens stored before a

@@ -22,7 +22,8 @@ class NaiveCluster:
 def naive(params: Params, frames: list[list[str]]) -> tuple[list[int], list[int]]:
     """Return every token's cluster (-1: a sink), and how many are sealed after each frame."""
     clusters: list[NaiveCluster] = []
-    assigned, sealed = [], []
+    assigned: list[int] = []
+    sealed: list[int] = []
     for frame in frames:
         for bits in frame:
             token = len(assigned)
@@ -52,7 +53,8 @@ def naive(params: Params, frames: list[list[str]]) -> tuple[list[int], list[int]
 
 def through_table(params: Params, frames: list[list[str]]) -> tuple[list[int], list[int], HCTable]:
     table = HCTable(params, 2)
-    assigned, sealed = [], []
+    assigned: list[int] = []
+    sealed: list[int] = []
     for frame in frames:
         for bits in frame:
             token = len(assigned)

@@ -12,10 +12,10 @@ def keys(n: int, d: int) -> torch.Tensor:
 
 
 def test_bit_m_is_the_sign_of_the_product_with_hyperplane_m() -> None:
-    some, planes = keys(50, 96), draw_hyperplanes(64, 96)
+    some, planes = keys(8, 96), draw_hyperplanes(64, 96)
     packed = hash_bits(some, planes, exact=True)
     assert packed.dtype == torch.int64
-    for token in range(50):
+    for token in range(8):
         for m in range(64):
             bit = int(packed[token]) >> m & 1
             assert bit == (float(numerics.dot(some[token], planes[m])) > 0)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from resv_ref.retrieval import ReSV
 from resv_ref.trace import Trace
 from vrex import Params, UserError
 
-Outputs = tuple[dict[str, Tensor], dict[str, object]]
+Outputs = tuple[dict[str, Tensor], dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
