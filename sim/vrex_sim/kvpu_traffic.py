@@ -1,0 +1,241 @@
+"""A trace as the KVPU's jobs and beats, and the KVPU's beats as the tensors of a run."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from resv_ref.trace import Trace
+from vrex import Params
+from vrex_hw.config import Config
+from vrex_sim import rows, sizing
+from vrex_sim.compare import describe
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Traffic:
+    """The jobs of a run: frame by frame, KV head by KV head, a cluster and a select job each."""
+
+    config: Config
+    params: Params
+    settings: dict[str, int]
+    """What the registers hold."""
+    lengths: Ints
+    """[F]: live tokens of each frame."""
+    hash_bits: NDArray[np.uint64]
+    """[F, T, Hkv]."""
+    rows: Ints
+    """[F, Hkv]: rows of each select job, 0 where nothing is sealed."""
+    clusters: Ints
+    """[F, Hkv]: clusters of each row."""
+    columns: int
+    """C: the most of them."""
+    row_beats: NDArray[np.uint8]
+    """[N, bytes]: TDATA of every beat of every row, in order."""
+
+    @classmethod
+    def of(
+        cls, trace: Trace, params: Params, config: Config, expected: dict[str, Tensor]
+    ) -> "Traffic":
+        """Lay out a trace whose exact run gave the tensors ``expected``."""
+        recent, join = sizing.windows(trace, params)
+        lengths = trace.frame_lengths.numpy().astype(np.int64)
+        clusters = expected["sealed"].numpy().astype(np.int64)
+        group = trace.q_heads // trace.kv_heads
+        weights, counts = expected["weights"].numpy(), expected["counts"].numpy()
+        lanes = config.wtu.lanes
+        packed = [np.zeros((0, 4 * lanes), dtype=np.uint8)]
+        for f, h in np.argwhere(clusters > 0):
+            n = clusters[f, h]
+            of_job = weights[f, h * group : (h + 1) * group, : lengths[f], :n].reshape(-1, n)
+            packed.append(rows.pack(of_job, counts[f, h, :n], lanes).reshape(-1, 4 * lanes))
+        mask = np.uint64((1 << params.n_hyperplanes) - 1)
+        return cls(
+            config=config,
+            params=params,
+            settings={
+                "hamming_threshold": params.hamming_threshold,
+                "join_window": join,
+                "cluster_cap": params.cluster_cap,
+                "recent_window": recent,
+                "ratio": params.ratio_fixed,
+                "k_min": params.k_min,
+                "k_max": params.k_max_fixed,
+            },
+            lengths=lengths,
+            hash_bits=expected["hash_bits"].numpy().view(np.uint64) & mask,
+            rows=group * lengths[:, None] * (clusters > 0),
+            clusters=clusters,
+            columns=weights.shape[3],
+            row_beats=np.concatenate(packed),
+        )
+
+    @property
+    def beats(self) -> int:
+        """Beats of all rows: the sum of ceil(n / lanes)."""
+        return len(self.row_beats)
+
+    @property
+    def first_tokens(self) -> Ints:
+        """For each frame its first token that is no sink, [F]; its length if all are."""
+        start = np.cumsum(self.lengths) - self.lengths
+        return np.clip(self.params.n_sinks - start, 0, self.lengths)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what :mod:`vrex_sim.benches.kvpu_run` needs to know."""
+        sizes = self.config.to_dict()
+        return {
+            "hcu": sizes["hcu"],
+            "wtu": sizes["wtu"],
+            "settings": self.settings,
+            "lengths": self.lengths,
+            "first_tokens": self.first_tokens,
+            "hash_bits": self.hash_bits,
+            "rows": self.rows,
+            "clusters": self.clusters,
+            "row_beats": self.row_beats,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Result:
+    """What the hardware said, and in which cycle it said each element."""
+
+    tensors: dict[str, NDArray[Any]]
+    """``cluster`` [F, T, Hkv], ``sealed`` [F, Hkv], ``row_selected`` [F, Hq, T, C] and
+    ``selected`` [F, Hkv, C]."""
+    cycles: dict[str, Ints]
+    """The same names and shapes, without the last axis C."""
+    faults: list["Fault"]
+    """What contradicts itself: numbers out of range, twice, or not ascending; wrong trailers."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The first thing that is wrong."""
+
+    cycle: int
+    text: str
+
+
+def decode(traffic: Traffic, given: dict[str, Any]) -> Result:
+    """Turn what the bench gave back into tensors."""
+    cluster, sealed = _clusters(traffic, rows.Beats.of(given, "assign"))
+    of_rows, of_heads = rows.Beats.of(given, "row"), rows.Beats.of(given, "selected")
+    packets, width = int(traffic.rows.sum()), traffic.columns + 1
+    row_selected = rows.selected(of_rows, packets, width, traffic.config.wtu.lanes)
+    selected = rows.united(of_heads, traffic.rows.size, width)
+    faults = [
+        *_faults("row_selected", of_rows, row_selected),
+        *_faults("selected", of_heads, selected),
+        *_descents(of_heads),
+    ]
+    frames, heads = traffic.rows.shape
+    spread, spread_cycles = _spread(traffic, row_selected, of_rows.cycle[of_rows.last])
+    shape = (frames, heads, -1)
+    return Result(
+        tensors={
+            "cluster": cluster[0],
+            "sealed": sealed[0],
+            "row_selected": spread,
+            "selected": selected[:, :-1].reshape(frames, heads, traffic.columns),
+        },
+        cycles={
+            "cluster": cluster[1],
+            "sealed": sealed[1],
+            "row_selected": spread_cycles,
+            "selected": of_heads.cycle[of_heads.last].reshape(shape)[:, :, 0],
+        },
+        faults=faults,
+    )
+
+
+def _clusters(
+    traffic: Traffic, beats: rows.Beats
+) -> tuple[tuple[NDArray[Any], Ints], tuple[NDArray[Any], Ints]]:
+    """Return cluster and sealed, each with its cycles, from ``m_axis_assign``."""
+    frames, tokens, heads = traffic.hash_bits.shape
+    cluster = np.full((frames, tokens, heads), -1, dtype=np.int32)
+    cycle = np.zeros(cluster.shape, dtype=np.int64)
+    sealed = np.zeros((frames, heads), dtype=np.int32)
+    sealed_cycle = np.zeros(sealed.shape, dtype=np.int64)
+    numbers, at = beats.numbers(), 0
+    for f, (first, end) in enumerate(zip(traffic.first_tokens, traffic.lengths, strict=True)):
+        for h in range(heads if end > first else 0):
+            trailer = at + end - first
+            cluster[f, first:end, h] = numbers[at:trailer]
+            cycle[f, first:end, h] = beats.cycle[at:trailer]
+            sealed[f + 1 :, h] = numbers[trailer]
+            sealed_cycle[f + 1 :, h] = beats.cycle[trailer]
+            at = trailer + 1
+    return (cluster, cycle), (sealed, sealed_cycle)
+
+
+def _spread(
+    traffic: Traffic, packets: NDArray[np.bool_], cycles: Ints
+) -> tuple[NDArray[np.bool_], Ints]:
+    """Lay the rows out as [F, Hq, T, C], padding included, and their cycles as [F, Hq, T]."""
+    frames, heads = traffic.rows.shape
+    tokens = traffic.hash_bits.shape[1]
+    group = int((traffic.rows // traffic.lengths[:, None]).max(initial=0))
+    q_heads = heads * max(1, group)
+    out = np.zeros((frames, q_heads, tokens, traffic.columns), dtype=bool)
+    when = np.zeros((frames, q_heads, tokens), dtype=np.int64)
+    at = 0
+    for f, h in np.argwhere(traffic.rows > 0):
+        end, live = at + traffic.rows[f, h], traffic.lengths[f]
+        own = slice(h * group, (h + 1) * group)
+        out[f, own, :live] = packets[at:end, :-1].reshape(group, live, -1)
+        when[f, own, :live] = cycles[at:end].reshape(group, live)
+        at = end
+    return out, when
+
+
+def _faults(name: str, beats: rows.Beats, hits: NDArray[np.bool_]) -> list[Fault]:
+    """Return what is wrong with the packets of a stream by themselves."""
+    trailers = np.flatnonzero(beats.last)
+    wrong = (beats.results()[trailers] >> 17 & 1 != 0) | hits[:, -1]
+    wrong |= beats.numbers()[trailers] != hits.sum(1)
+    return [
+        Fault(
+            int(beats.cycle[trailers[p]]),
+            f"kvpu, cycle {beats.cycle[trailers[p]]}: packet {p} of {name} has a trailer "
+            f"{beats.results()[trailers[p]]:#x} over {hits[p].sum()} clusters",
+        )
+        for p in np.flatnonzero(wrong)[:1]
+    ]
+
+
+def _descents(beats: rows.Beats) -> list[Fault]:
+    """Return the first place where a union does not ascend."""
+    numbers, packet = beats.numbers()[~beats.last], beats.packets()[~beats.last]
+    cycle = beats.cycle[~beats.last]
+    falls = np.flatnonzero((np.diff(numbers) <= 0) & (np.diff(packet) == 0))
+    return [
+        Fault(int(cycle[i + 1]), f"kvpu, cycle {cycle[i + 1]}: selected does not ascend")
+        for i in falls[:1]
+    ]
+
+
+def compare(got: Result, expected: dict[str, Tensor]) -> Fault | None:
+    """Return the first fault in time, its text with the number of all mismatches, or None."""
+    faults, total = list(got.faults), 0
+    for name, tensor in got.tensors.items():
+        wanted = expected[name].numpy()
+        places = np.argwhere(tensor != wanted)
+        total += len(places)
+        if len(places):
+            when = got.cycles[name]
+            of_place = when[tuple(places[:, : when.ndim].T)]
+            index = tuple(int(i) for i in places[np.argmin(of_place)])
+            cycle = int(of_place.min())
+            text = describe("kvpu", name, index, wanted[index], tensor[index], cycle)
+            faults.append(Fault(cycle, text))
+    if not faults:
+        return None
+    first = min(faults, key=lambda fault: fault.cycle)
+    return Fault(first.cycle, f"{total} mismatches with the exact reference; first {first.text}")

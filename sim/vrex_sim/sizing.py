@@ -1,0 +1,81 @@
+"""Which hardware a trace needs: sizes made for it, or a check that given ones will do."""
+
+from resv_ref.trace import Trace
+from vrex import Params, UserError
+from vrex_hw.config import NUMBER_BITS, Config, HCUConfig, WTUConfig
+
+MOST_CLUSTERS = (1 << NUMBER_BITS) - 1
+LANES = 16
+HASH_WIDTH = 16
+DEEPEST_JOINABLE, DEEPEST_OPEN, LONGEST_ROW = 8192, 16384, 32768
+"""The greatest depths that :mod:`vrex_hw.config` takes."""
+
+
+def windows(trace: Trace, params: Params) -> tuple[int, int]:
+    """Return recent_window and join_window in tokens, cut to the length of the stream.
+
+    A window longer than the stream means the same as one of its length, and fits a register.
+    """
+    tokens = max(1, int(trace.frame_lengths.sum()))
+    return min(params.recent_window, tokens), min(params.join_window, tokens)
+
+
+def size_for(trace: Trace, params: Params, sealed: int | None = None) -> Config:
+    """Return the smallest configuration of 16 lanes that runs ``trace`` under ``params``.
+
+    ``sealed`` is the most clusters that any KV head has sealed when it is scored; left out, one
+    cluster a token is assumed. Raises :class:`~vrex.UserError`, naming the parameter, where no
+    configuration is large enough.
+    """
+    recent, join = windows(trace, params)
+    if sealed is None:
+        sealed = max(0, int(trace.frame_lengths.sum()) - recent)
+    opened = _power(recent + trace.tokens)
+    _most("recent_window + T", recent + trace.tokens, DEEPEST_OPEN, "shorten recent_window")
+    _most("join_window", join, DEEPEST_JOINABLE, "shorten it")
+    _most("sealed clusters", sealed, LONGEST_ROW, "raise hamming_threshold or cut the trace")
+    joinable = max(4, _power(join))
+    return Config(
+        name="trace",
+        head_dims=(trace.head_dim,),
+        hcu=HCUConfig(
+            hyperplanes=params.n_hyperplanes,
+            width=min(HASH_WIDTH, params.n_hyperplanes),
+            joinable=joinable,
+            open=max(joinable, opened),
+        ),
+        wtu=WTUConfig(lanes=LANES, entries=max(2 * LANES, _power(sealed))),
+    )
+
+
+def _power(value: int) -> int:
+    """Return the least power of two that is not below ``value``."""
+    return 1 << max(0, value - 1).bit_length()
+
+
+def _most(what: str, value: int, most: int, mend: str) -> None:
+    if value > most:
+        raise UserError(f"{what} is {value}: the rtl engine takes {most} at most, so {mend}")
+
+
+def check_fits(trace: Trace, params: Params, config: Config, clusters: int, sealed: int) -> None:
+    """Raise :class:`~vrex.UserError`, naming field and value, unless ``config`` runs the trace.
+
+    ``clusters`` and ``sealed`` are the most that any KV head opens, and has sealed when scored.
+    """
+    recent, join = windows(trace, params)
+    where = f"configuration {config.name}"
+    if trace.head_dim not in config.head_dims:
+        raise UserError(
+            f"{where}: head_dims is {list(config.head_dims)}: the trace has head dimension "
+            f"{trace.head_dim}"
+        )
+    for field, has, what, needs in (
+        ("hcu.hyperplanes", config.hcu.hyperplanes, "n_hyperplanes", params.n_hyperplanes),
+        ("hcu.joinable", config.hcu.joinable, "join_window", join),
+        ("hcu.open", config.hcu.open, "recent_window + T", recent + trace.tokens),
+        ("wtu.entries", config.wtu.entries, "the most sealed clusters", sealed),
+    ):
+        if needs > has:
+            raise UserError(f"{where}: {field} is {has}: {what} is {needs}, so it must be as many")
+    _most("clusters of a KV head", clusters, MOST_CLUSTERS, "cut the trace")
