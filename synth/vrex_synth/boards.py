@@ -21,11 +21,19 @@ from vrex_synth.pll import PLL
 from vrex_synth.selftest import SelfTest
 
 LEDS = 8
+PORTS = {
+    "crystal": In(1),
+    "button": In(1),
+    "led": Out(LEDS),
+    "uart_tx": Out(1),
+    "wifi_gpio0": Out(1),
+}
+"""The ports of :class:`Top`."""
 
 
 @dataclass(frozen=True)
 class Board:
-    """A board. ``pins``: the ball of every port of :class:`Top`, ``led`` as eight of them."""
+    """A board. ``pins``: the balls of each of :data:`PORTS`, lowest bit first."""
 
     name: str
     device: ecp5.Device
@@ -80,17 +88,11 @@ class Top(wiring.Component):
     keeps the board's ESP32 from taking over.
     """
 
-    crystal: In(1)
-    button: In(1)
-    led: Out(LEDS)
-    uart_tx: Out(1)
-    wifi_gpio0: Out(1)
-
     def __init__(self, board: Board, config: Config) -> None:
         """Build the self-test for ``config`` at the board's clock."""
         self._board = board
         self._selftest = SelfTest(config, vectors.build(config), board.clock_mhz * 1e6)
-        super().__init__()
+        super().__init__(PORTS)
 
     def elaborate(self, platform: Any) -> Module:
         """Wire the pins."""

@@ -26,16 +26,18 @@ class Harness(wiring.Component):
     Both low: it still runs, or hangs.
     """
 
-    passed: Out(1)
-    failed: Out(1)
-    failed_checker: Out(range(len(CHECKERS)))
-    mismatch: Out(MISMATCH)
-
     def __init__(self, config: Config, vectors: Vectors) -> None:
         """Take the sizes and the stream; the two must belong together."""
         self._config = config
         self._vectors = vectors
-        super().__init__()
+        super().__init__(
+            {
+                "passed": Out(1),
+                "failed": Out(1),
+                "failed_checker": Out(range(len(CHECKERS))),
+                "mismatch": Out(MISMATCH),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         """Put a player on every input stream and a checker on every output stream."""

@@ -18,8 +18,10 @@ from amaranth.lib.wiring import In
 from vrex import UserError
 
 VCO_MHZ = (400.0, 800.0)
-DETECTOR_MHZ = (3.125, 400.0)
-"""Ranges of the oscillator and of the phase detector (Lattice FPGA-DS-02012, sysCLOCK PLL)."""
+OUTPUT_MHZ = (3.125, 400.0)
+DETECTOR_MHZ = 3.125
+"""Ranges of the oscillator and of the output, and the least frequency of the phase detector
+(Lattice FPGA-DS-02012, sysCLOCK PLL)."""
 MOST = 128
 """Greatest value of a divider."""
 
@@ -42,9 +44,9 @@ def dividers(input_mhz: float, output_mhz: float) -> Dividers:
         detector = input_mhz / reference
         feedback = round(output_mhz / detector)
         exact = abs(detector * feedback - output_mhz) < 1e-9
-        if not (exact and 1 <= feedback <= MOST and DETECTOR_MHZ[0] <= detector):
+        if not (exact and 1 <= feedback <= MOST and DETECTOR_MHZ <= detector):
             continue
-        for output in range(1, MOST + 1):
+        for output in range(1, MOST + 1 if output_mhz <= OUTPUT_MHZ[1] else 1):
             if VCO_MHZ[0] <= output_mhz * output <= VCO_MHZ[1]:
                 return Dividers(reference=reference, feedback=feedback, output=output)
     raise UserError(
@@ -56,14 +58,16 @@ def dividers(input_mhz: float, output_mhz: float) -> Dividers:
 class PLL(wiring.Component):
     """Drives the domain ``sync`` at ``output_mhz`` from ``clkin``; in reset until it has locked."""
 
-    clkin: In(1)
-
     def __init__(self, input_mhz: float, output_mhz: float) -> None:
         """Raise :class:`~vrex.UserError` if the dividers cannot make ``output_mhz``."""
         self._dividers = dividers(input_mhz, output_mhz)
         self._input_mhz = input_mhz
         self._output_mhz = output_mhz
-        super().__init__()
+        super().__init__(
+            {
+                "clkin": In(1),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         """Instantiate the primitive, with the loop filter of the vendor's own settings."""

@@ -43,12 +43,6 @@ class SelfTest(wiring.Component):
     button and may be asynchronous. ``clock_hz``: frequency of the clock.
     """
 
-    rerun: In(1)
-    passed: Out(1)
-    failed: Out(1)
-    running: Out(1)
-    tx: Out(1, init=1)
-
     def __init__(
         self,
         config: Config,
@@ -65,7 +59,15 @@ class SelfTest(wiring.Component):
         self._timeout = timeout_cycles
         self._pause = round(clock_hz) if pause_cycles is None else pause_cycles
         self._divisor = round(clock_hz / baud)
-        super().__init__()
+        super().__init__(
+            {
+                "rerun": In(1),
+                "passed": Out(1),
+                "failed": Out(1),
+                "running": Out(1),
+                "tx": Out(1, init=1),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         """Hold the harness in reset, let it run against a timeout, and report."""

@@ -61,16 +61,18 @@ class Sequencer(wiring.Component):
     a response was not OKAY; the program then stops, and ``mismatch`` tells which operation.
     """
 
-    bus: Out(LiteSignature(ADDRESS_BITS))
-    proceed: In(1)
-    done: Out(1)
-    failed: Out(1)
-    mismatch: Out(MISMATCH)
-
     def __init__(self, program: Sequence[Operation]) -> None:
         """Take the program; its end is added."""
         self._program = [*program, Operation(Kind.END)]
-        super().__init__()
+        super().__init__(
+            {
+                "bus": Out(LiteSignature(ADDRESS_BITS)),
+                "proceed": In(1),
+                "done": Out(1),
+                "failed": Out(1),
+                "mismatch": Out(MISMATCH),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         """Fetch, do, and go on to the next."""

@@ -20,15 +20,17 @@ class Transmitter(wiring.Component):
     Takes a byte every ``10 * divisor`` cycles. ``divisor``: clock cycles a bit, 2 or more.
     """
 
-    i: In(stream.Signature(8))
-    tx: Out(1, init=1)
-
     def __init__(self, divisor: int) -> None:
         """Raise :class:`ValueError` if ``divisor`` is below 2."""
         if divisor < 2:
             raise ValueError(f"divisor is {divisor!r}: it must be 2 or more")
         self._divisor = divisor
-        super().__init__()
+        super().__init__(
+            {
+                "i": In(stream.Signature(8)),
+                "tx": Out(1, init=1),
+            }
+        )
 
     @property
     def divisor(self) -> int:
