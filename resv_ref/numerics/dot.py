@@ -10,6 +10,7 @@ Here everything up to that rounding is exact: float64 holds the products (16 sig
 and their scaling by powers of two, int32 the aligned terms (below 2^window), int64 their sum.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -43,10 +44,11 @@ def dot(a: Tensor, b: Tensor, *, beat: int = BEAT, window: int = WINDOW) -> Tens
     _check(a, b, beat, window)
     a, b = torch.broadcast_tensors(a, b)
     shape, d = a.shape[:-1], a.shape[-1]
-    a, b = a.reshape(-1, d), b.reshape(-1, d)
-    out = torch.empty(a.shape[0], dtype=torch.float32, device=a.device)
+    results = math.prod(shape)
+    a, b = a.reshape(results, d), b.reshape(results, d)
+    out = torch.empty(results, dtype=torch.float32, device=a.device)
     step = max(1, _TILE // max(d, 1))
-    for i in range(0, a.shape[0], step):
+    for i in range(0, results, step):
         tile = slice(i, i + step)
         out[tile] = _accumulate(_terms(a[tile].mT), _terms(b[tile].mT), beat, window)
     return out.reshape(shape)
@@ -61,14 +63,15 @@ def matmul(a: Tensor, b: Tensor, *, beat: int = BEAT, window: int = WINDOW) -> T
     _check(a, b, beat, window)
     batch = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     (m, d), n = a.shape[-2:], b.shape[-2]
-    a = a.expand(*batch, m, d).reshape(-1, m, d)
-    b = b.expand(*batch, n, d).reshape(-1, n, d)
-    out = torch.empty(a.shape[0], m, n, dtype=torch.float32, device=a.device)
+    matrices = math.prod(batch)
+    a = a.expand(*batch, m, d).reshape(matrices, m, d)
+    b = b.expand(*batch, n, d).reshape(matrices, n, d)
+    out = torch.empty(matrices, m, n, dtype=torch.float32, device=a.device)
     results = max(1, _TILE // max(min(d, beat), 1))
     columns = max(1, min(n, _TILE // max(d, 1)))
     rows = max(1, min(m, results // columns))
     stack = max(1, min(results // (rows * columns), _TILE // max(d * columns, 1)))
-    for s in range(0, out.shape[0], stack):
+    for s in range(0, matrices, stack):
         for j in range(0, n, columns):
             right = _terms(b[s : s + stack, None, j : j + columns].movedim(-1, 0))
             for i in range(0, m, rows):

@@ -34,6 +34,7 @@ def weights(scores: Tensor, params: Params) -> Tensor:
     or zero where it is negative, times the power of two that takes the row's largest into
     [32768, 65536), to nearest even and at most 65535. Raises UserError for ``raw``.
     """
+    fp32.require(scores, torch.float32, "scores")
     if params.score_map == "raw":
         raise UserError("parameter score_map is 'raw': it has no integer weights, use float")
     if scores.numel() == 0:
@@ -52,6 +53,7 @@ def weights_float(scores: Tensor, params: Params) -> Tensor:
     ``exp``: exp((score - row maximum) / temperature), 0 to 1; ``shift_min``: score - row
     minimum; ``relu``: max(score, 0); ``raw``: the score itself.
     """
+    fp32.require(scores, torch.float32, "scores")
     if scores.numel() == 0:
         return torch.zeros(scores.shape, dtype=torch.float32)
     scores = fp32.canonical(scores)

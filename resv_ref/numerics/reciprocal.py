@@ -1,13 +1,13 @@
 """1 / x of a float32, by table and interpolation on its mantissa.
 
-The datapath: the 23 stored bits of the mantissa m in [1, 2) address the table with 7 bits and
-leave 16 as r; the quadratic gives y = 1 / m as U1.28 (c0 U1.28, c1 U1.22, c2 U1.14, see
-``TABLE.widths``); y, in (0.5, 1], is normalised by at most one place and rounded to 24 bits, to
-nearest even; the exponent is negated. A power of two is inverted exactly.
+The datapath (U0.n: an unsigned fraction of n bits): of the 23 stored bits of the mantissa m in
+[1, 2), 7 address the table and 16 are r; the quadratic gives y = 1 / m as U0.28, from c0 U0.28,
+c1 U0.22 and c2 U0.14; y, above 0.5, is rounded to 24 bits, to nearest even, and the exponent is
+negated. A power of two is inverted exactly, and the result never rises as m does.
 
-Error against the exact 1 / x: the quadratic costs 2^-26, its coefficients and shifts 2^-26.5
-and the rounding 2^-25, so at most 2^-24 of 1 / x. Source: hardware.md, Numerics; widths are our
-decision.
+Error against the exact 1 / x, in units of the last place: the quadratic costs 0.25, its
+coefficients and shifts 0.07 and the rounding 0.5: 0.82 in all. Source: hardware.md, Numerics;
+the widths are our decision.
 """
 
 import torch
@@ -23,7 +23,7 @@ TABLE = Quadratic(
 
 
 def reciprocal(x: Tensor) -> Tensor:
-    """Return 1 / x, float32 like ``x``, within 2^-24 of the exact value, relative to it.
+    """Return 1 / x, float32 like ``x``, within 0.82 units in the last place of the exact value.
 
     A zero or subnormal ``x``, or a non-finite one, gives the canonical NaN; a result below
     2^-126 is zero of the sign of ``x``. Raises ValueError for another dtype.
