@@ -40,15 +40,13 @@ def dividers(input_mhz: float, output_mhz: float) -> Dividers:
 
     Raises :class:`~vrex.UserError` naming the frequency if there are none.
     """
-    for reference in range(1, MOST + 1):
-        detector = input_mhz / reference
-        feedback = round(output_mhz / detector)
-        exact = abs(detector * feedback - output_mhz) < 1e-9
-        if not (exact and 1 <= feedback <= MOST and DETECTOR_MHZ <= detector):
-            continue
-        for output in range(1, MOST + 1 if output_mhz <= OUTPUT_MHZ[1] else 1):
-            if VCO_MHZ[0] <= output_mhz * output <= VCO_MHZ[1]:
-                return Dividers(reference=reference, feedback=feedback, output=output)
+    in_range = OUTPUT_MHZ[0] <= output_mhz <= OUTPUT_MHZ[1]
+    outputs = [n for n in range(1, MOST + 1) if VCO_MHZ[0] <= output_mhz * n <= VCO_MHZ[1]]
+    for reference in range(1, int(input_mhz / DETECTOR_MHZ) + 1):
+        feedback = round(output_mhz * reference / input_mhz)
+        exact = abs(input_mhz * feedback / reference - output_mhz) < 1e-9
+        if in_range and outputs and exact and feedback <= MOST:
+            return Dividers(reference=reference, feedback=feedback, output=outputs[0])
     raise UserError(
         f"the PLL cannot make {output_mhz:g} MHz from {input_mhz:g} MHz: take a multiple of "
         f"5 MHz from 10 to 400"
