@@ -13,3 +13,8 @@ BENCH = "vrex_sim.benches.kvpu"
 def test_kvpu(idle, stall, seed):
     arguments = {"config": "tiny", "seed": seed, "idle": idle, "stall": stall, "jobs": 40}
     runner.run(emit(CONFIGS["tiny"]), "kvpu", BENCH, arguments)
+
+
+def test_corners():
+    arguments = {"config": "tiny", "seed": 3, "idle": 0.3, "stall": 0.3}
+    runner.run(emit(CONFIGS["tiny"]), "kvpu", f"{BENCH}_corners", arguments)

@@ -198,5 +198,5 @@ class KVPU(wiring.Component):
         m.d.comb += [
             watchdog.limit.eq(registers.settings.watchdog_limit),
             watchdog.stalled.eq(busy & waits & ~for_),
-            getattr(registers.events, f"stalled_{name[2:]}").eq(watchdog.expired),
+            getattr(registers.events, f"stalled_{name}").eq(watchdog.expired),
         ]

@@ -72,7 +72,7 @@ STATUS = (
     *FAULTS,
     *(
         Bit(
-            f"stalled_{name[2:]}",
+            f"stalled_{name}",
             f"the other side of {name} stalled a running job for watchdog_limit cycles",
             True,
         )
