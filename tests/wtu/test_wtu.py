@@ -1,0 +1,193 @@
+"""The WTU on emitted Verilog: every selection is the sorted definition's."""
+
+import dataclasses
+import functools
+import random
+from collections import Counter
+
+import numpy as np
+import pytest
+from amaranth.back import verilog
+
+from vrex.params import K_MAX_NONE, RATIO_ONE
+from vrex_hw.config import WTUConfig
+from vrex_hw.wtu import WTU
+from vrex_sim import runner
+from vrex_sim.benches.wtu_rows import Row, arguments
+
+TINY = WTUConfig(lanes=4, entries=64, candidates=4)
+WIDE = WTUConfig(lanes=16, entries=512)
+CONFIGS = {
+    "tiny": TINY,
+    "wide": WIDE,
+    "one_lane": WTUConfig(lanes=1, entries=16, candidates=2),
+    "narrow": WTUConfig(
+        lanes=2, entries=8, weight_bits=5, count_bits=3, digit_bits=3, candidates=2
+    ),
+    "single_bits": WTUConfig(lanes=2, entries=4, weight_bits=3, count_bits=2, digit_bits=1),
+}
+
+
+@functools.cache
+def emit(config: WTUConfig) -> str:
+    return verilog.convert(WTU(config), name="wtu")
+
+
+def run(config, rows, *, idle=0.0, stall=0.0, seed=1):
+    values = {"config": dataclasses.asdict(config), "seed": seed, "idle": idle, "stall": stall}
+    return runner.run(
+        emit(config), "wtu", "vrex_sim.benches.wtu", {**values, **arguments(rows, config)}
+    )
+
+
+def definition(row: Row) -> set[int]:
+    """Walk the sorted row in Python's integers."""
+    order = np.flatnonzero(row.valid).tolist()
+    total = sum(int(row.weights[j]) * int(row.counts[j]) for j in order)
+    order.sort(key=lambda j: (-row.weights[j], j))
+    taken, accumulated = set(), 0
+    for t, j in enumerate(order, start=1):
+        taken.add(j)
+        accumulated += int(row.weights[j]) * int(row.counts[j])
+        if t >= row.k_max or (t >= row.k_min and accumulated * RATIO_ONE > row.ratio * total):
+            break
+    return taken
+
+
+def random_row(rng: np.random.Generator, config: WTUConfig) -> Row:
+    most = (1 << config.weight_bits) - 1
+    n = int(rng.integers(1, config.entries + 1))
+    normal = rng.normal(0, rng.choice([0.1, 0.7, 1.5, 3.0]), n)
+    weights = [
+        rng.integers(0, most + 1, n),
+        np.minimum(most, np.rint((most + 1) * np.exp(normal - normal.max()))),
+        rng.choice([0, 1, 2, most - 1, most], n),
+        most // 3 + rng.integers(0, 3, n),
+        most >> rng.integers(0, config.weight_bits, n),
+    ][rng.integers(5)]
+    counts = rng.choice([0, 1, 2, (1 << config.count_bits) - 1], n)
+    counts = np.where(rng.random(n) < 0.5, counts, rng.integers(0, 1 << config.count_bits, n))
+    ratio = int(rng.choice([0, 1, 0.3 * RATIO_ONE, RATIO_ONE - 1, RATIO_ONE, rng.integers(65537)]))
+    k_min = int(rng.choice([1, 4, rng.integers(1, n + 1), 65535]))
+    k_max = int(rng.choice([1, 16, k_min, rng.integers(1, n + 1), K_MAX_NONE]))
+    valid = rng.random(n) < rng.choice([1.0, 0.8, 0.1])
+    return Row.make(weights.astype(int), counts, ratio, valid=valid, k_min=k_min, k_max=k_max)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "idle", "stall", "seed"),
+    [
+        ("tiny", 400, 0.0, 0.0, 1),
+        ("tiny", 400, 0.5, 0.5, 2),
+        ("tiny", 200, 0.0, 0.9, 3),
+        ("wide", 120, 0.0, 0.0, 4),
+        ("wide", 80, 0.3, 0.6, 5),
+        ("one_lane", 300, 0.3, 0.3, 6),
+        ("narrow", 400, 0.3, 0.3, 7),
+        ("single_bits", 400, 0.0, 0.3, 8),
+    ],
+)
+def test_random_rows(name, rows, idle, stall, seed):
+    config = CONFIGS[name]
+    rng = np.random.default_rng(seed)
+    rows = [random_row(rng, config) for _ in range(rows)]
+    assert all(set(np.flatnonzero(row.wanted())) == definition(row) for row in rows[:100])
+    run(config, rows, idle=idle, stall=stall, seed=seed)
+
+
+R = round(0.3 * RATIO_ONE)
+N = TINY.entries
+TOP = 65535
+SPREAD = np.arange(N)[::-1] * 1000 + 7
+CORNERS = {
+    "one cluster": Row.make([9], 3, R),
+    "one cluster, weight 0": Row.make([0], 3, R),
+    "no cluster takes part": Row.make([5, 6, 7], 1, R, valid=False),
+    "as many as the memory holds": Row.make(SPREAD, 1, R),
+    "one more than the memory holds": Row.make(np.arange(N + 1), 1, R),
+    "the next row is fine": Row.make(SPREAD, 2, R),
+    "twice what the memory holds": Row.make(np.arange(2 * N + 3), 1, R),
+    "all ties, the ratio decides": Row.make([777] * N, 5, R),
+    "all ties, k_max decides": Row.make([TOP] * N, 5, RATIO_ONE, k_max=37),
+    "all ties, k_min decides": Row.make([TOP] * N, 5, 0, k_min=21),
+    "ties across lanes": Row.make([9, 5, 5, 5, 5, 5, 1], [1, 2, 2, 2, 2, 2, 1], R, k_max=3),
+    "all weights zero": Row.make([0] * N, 7, R),
+    "all weights zero, k_max": Row.make([0] * N, 7, R, k_max=13),
+    "zeros are reached": Row.make([3, 0, 0, 0, 0, 0], 1, R, k_min=4),
+    "weights 0 and 1": Row.make([0, 1, 0, 1, 1, 0, 0, 1], 1, R, k_min=6),
+    "ratio 0": Row.make(SPREAD, 3, 0),
+    "ratio 0, counts 0 first": Row.make(SPREAD, [0] * 20 + [4] * (N - 20), 0),
+    "ratio 1": Row.make(SPREAD, 3, RATIO_ONE),
+    "ratio 1, k_max": Row.make(SPREAD, 3, RATIO_ONE, k_max=9),
+    "k_min = k_max": Row.make(SPREAD, 3, R, k_min=5, k_max=5),
+    "k_min > k_max": Row.make(SPREAD, 3, R, k_min=50, k_max=5),
+    "k_min beyond the row": Row.make(SPREAD, 3, R, k_min=1000),
+    "k_max beyond the row": Row.make(SPREAD, 3, R, k_max=1000),
+    "all counts 0": Row.make(SPREAD, 0, R),
+    "largest sums": Row.make([TOP] * N, TOP, RATIO_ONE - 1),
+    "partial last beat": Row.make(SPREAD[: N - 3], 3, R),
+    "holes": Row.make(SPREAD, 3, R, valid=np.arange(N) % 3 == 1),
+    "whole beats of holes": Row.make(SPREAD, 3, R, valid=np.arange(N) // 4 % 2 == 1),
+    "first cluster a hole": Row.make([TOP, 5, 4], 3, R, valid=[0, 1, 1]),
+    "one lane has all the candidates": Row.make(np.where(np.arange(N) % 4 == 2, TOP, 9), 1, R),
+    "candidates just fit": Row.make([60000] * 16 + [9] * 48, 1, R, k_max=11),
+    "candidates just do not": Row.make([60000] * 17 + [9] * 47, 1, R, k_max=11),
+    "Acc equals the threshold": Row.make([4, 3, 2, 1], 1, RATIO_ONE * 4 // 10),
+    "Acc is one above the threshold": Row.make([5, 3, 2, 1], 1, RATIO_ONE * 4 // 11),
+}
+
+
+def test_corners(capsys):
+    """Each corner twice in a row, in an order of its own, with and without stalls."""
+    order = [*CORNERS] * 2
+    for seed, idle, stall in ((1, 0.0, 0.0), (2, 0.4, 0.4), (3, 0.0, 0.8)):
+        run(TINY, [CORNERS[name] for name in order], idle=idle, stall=stall, seed=seed)
+        random.Random(seed).shuffle(order)
+    for name, row in CORNERS.items():
+        assert set(np.flatnonzero(row.wanted())) == definition(row), name
+
+
+@pytest.mark.parametrize("config", [TINY, WIDE], ids=["tiny", "wide"])
+def test_a_reset_at_any_moment_leaves_nothing_behind(config):
+    """Rows cut off in mid-row, while they are resolved and while they are emitted."""
+    rng = np.random.default_rng(9)
+    rows = []
+    for moment in [0, *range(1, 60, 2)]:
+        for lost in (random_row(rng, config), Row.make([TOP] * config.entries, 1, R)):
+            rows += [dataclasses.replace(lost, reset=moment), random_row(rng, config)]
+    run(config, rows)
+
+
+def test_coverage_of_what_rows_can_do(capsys):
+    """Random rows reach every way to resolve a row; the table is printed."""
+    rng = np.random.default_rng(10)
+    rows = [random_row(rng, TINY) for _ in range(500)]
+    result = run(TINY, rows)
+    seen = Counter()
+    for row, reads in zip(rows, result["reads"].tolist(), strict=True):
+        words, picked = -(-len(row.weights) // TINY.lanes), int(row.wanted().sum())
+        weights, taking_part = row.weights[row.valid], int(row.valid.sum())
+        least = row.weights[row.wanted()].min() if picked else 0
+        total = (row.weights * row.counts)[row.valid].sum()
+        share = (row.weights * row.counts)[row.wanted()].sum()
+        seen["nobody takes part"] += taking_part == 0
+        seen["everybody is selected"] += 0 < taking_part == picked
+        seen["one is selected"] += picked == 1
+        seen["k_max ends it"] += picked == row.k_max < taking_part
+        seen["k_min holds it"] += picked == row.k_min < row.k_max
+        seen["the ratio ends it"] += row.k_min < picked < row.k_max and picked < taking_part
+        seen["the ratio is met exactly"] += int(share) * RATIO_ONE == row.ratio * int(total) > 0
+        seen["a tie is cut"] += bool(
+            picked and (weights == least).sum() > (row.weights[row.wanted()] == least).sum()
+        )
+        seen["zero weights are cut"] += picked > 0 == least and picked < taking_part
+        seen["the candidates do"] += 0 < reads < words
+        seen["one reading does"] += reads == words
+        seen["many readings of the row"] += reads >= 4 * words > 4
+        seen["holes"] += 0 < taking_part < len(row.weights)
+        seen["partial last beat"] += len(row.weights) % TINY.lanes > 0
+    with capsys.disabled():
+        print("\nWTU coverage, of", len(rows), "rows")
+        for what, count in seen.items():
+            print(f"  {count:5d}  {what}")
+    assert all(seen.values()), seen
