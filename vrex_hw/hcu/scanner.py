@@ -68,10 +68,11 @@ class Scanner(wiring.Component):
         """Build the job's state machine, the token in hand and the walk over its words."""
         m = Module()
         left = Signal(NUMBER_BITS)
-        next_index = Signal(NUMBER_BITS)
-        pending = Signal()
-        held = Signal()
+        queue = Signal(self.config.hyperplanes)
+        queued = Signal()
         bits = Signal(self.config.hyperplanes)
+        held = Signal()
+        pending = Signal()
         done = Signal()
         start = Signal(word_bits(self.config))
 
@@ -82,39 +83,32 @@ class Scanner(wiring.Component):
                 m.d.comb += self.job.ready.eq(1)
                 m.d.sync += [
                     left.eq(self.job.p.tokens),
-                    next_index.eq(self.job.p.first_index),
+                    self.index.eq(self.job.p.first_index - 1),
                     self.refused.eq(self.job.p.refused),
                 ]
-                with m.If(self.job.valid & self.job.p.refused):
-                    m.next = "DRAIN"
-                with m.Elif(self.job.valid):
+                with m.If(self.job.valid):
+                    m.next = "RUN"
+                with m.If(self.job.valid & ~self.job.p.refused):
                     m.d.comb += self.begin.eq(1)
                     with m.If(~self.job.p.resume):
                         m.d.sync += [self.bank.eq(~self.bank), start.eq(self.job.p.start)]
-                    m.next = "SCAN"
-            with m.State("SCAN"):
-                m.d.comb += self.hash.ready.eq((left != 0) & (~held | done))
-                with m.If((left == 0) & ~held & ~pending):
-                    m.next = "CLOSE"
-            with m.State("DRAIN"):
-                m.d.comb += self.hash.ready.eq(left != 0)
-                with m.If(left == 0):
+            with m.State("RUN"):
+                m.d.comb += self.hash.ready.eq((left != 0) & ~queued)
+                with m.If((left == 0) & ~queued & ~held & ~pending):
                     m.next = "CLOSE"
             with m.State("CLOSE"):
                 m.d.comb += self.close.eq(1)
                 with m.If(self.closed):
                     m.next = "IDLE"
 
-        accepted = self.hash.valid & self.hash.ready & ~self.refused
+        # The register in front keeps the walk's decisions out of the path to ``hash.ready``.
+        accepted = queued & ~self.refused & (~held | done)
         with m.If(self.hash.valid & self.hash.ready):
-            m.d.sync += left.eq(left - 1)
+            m.d.sync += [left.eq(left - 1), queue.eq(self.hash.p.bits), queued.eq(1)]
+        with m.Elif(accepted | self.refused):
+            m.d.sync += queued.eq(0)
         with m.If(accepted):
-            m.d.sync += [
-                held.eq(1),
-                bits.eq(self.hash.p.bits),
-                self.index.eq(next_index),
-                next_index.eq(next_index + 1),
-            ]
+            m.d.sync += [held.eq(1), bits.eq(queue), self.index.eq(self.index + 1)]
         with m.Elif(done):
             m.d.sync += held.eq(0)
         with m.If(done):
@@ -129,7 +123,7 @@ class Scanner(wiring.Component):
         m.d.comb += [
             self.chunk.eq(chunk(self.config, bits, self.phase)),
             self.busy.eq(~fsm.ongoing("IDLE")),
-            self.starved.eq(self.hash.ready & ~self.hash.valid),
+            self.starved.eq(self.hash.ready & ~self.hash.valid & ~held & ~pending),
         ]
         return m
 
@@ -138,18 +132,15 @@ class Scanner(wiring.Component):
     ) -> None:
         """Step through the words from ``start`` to the one below ``head``, at least one."""
         config = self.config
-        lanes = config.accumulators
         origin = Signal.like(start)
-        end = Signal.like(start)
+        last = Signal.like(start)
         opening = Signal()
-        next_word = Signal.like(start)
         last_word = Signal()
         last_phase = self.phase == config.phases - 1
         step = self.step.payload
-        m.d.sync += end.eq((self.head + (lanes - 1)) >> lane_bits(config))
+        m.d.sync += last.eq(Mux(self.head == 0, 0, (self.head - 1)[lane_bits(config) :]))
         m.d.comb += [
-            next_word.eq(self.word + 1),
-            last_word.eq(next_word >= end),
+            last_word.eq(self.word >= last),
             self.step.valid.eq(held & (~last_word | (~pending & self.room))),
             done.eq(self.step.valid & last_word & last_phase),
             step.opening.eq(opening),
@@ -171,7 +162,7 @@ class Scanner(wiring.Component):
         with m.Elif(self.step.valid):
             m.d.sync += self.phase.eq(self.phase + 1)
             with m.If(last_phase):
-                m.d.sync += [self.phase.eq(0), self.word.eq(next_word), opening.eq(0)]
+                m.d.sync += [self.phase.eq(0), self.word.eq(self.word + 1), opening.eq(0)]
 
     def _mask(self, bound: Value, above: int) -> Value:
         """Return the lanes of the word whose numbers are ``>= bound`` (above), or below it."""

@@ -1,9 +1,10 @@
 """Bench of the HCU: sends sessions of packets and compares every assignment.
 
-Arguments: ``config`` (fields of HCUConfig), ``seed``, ``idle``, ``stall`` and ``sessions``, a list
-of ``registers`` (written while the unit is idle) and ``packets`` as
-:mod:`vrex_sim.benches.hcu_traffic` makes them; a session with ``reset`` ends in a reset. Gives
-back the counters and, of each packet, the cycle in which its trailer came (``trailers``).
+Arguments: ``config`` (fields of HCUConfig), ``seed`` and ``sessions``, a list of ``registers``
+(written while the unit is idle) and ``packets`` as :mod:`vrex_sim.benches.hcu_traffic` makes
+them. A session's ``idle`` and ``stall`` are those of a Bench, on every stream; its ``name`` tells
+it in a mismatch; with ``reset`` it ends in a reset. Gives back the counters and the cycle in which
+each packet's trailer came (``trailers``).
 """
 
 import cocotb
@@ -17,15 +18,14 @@ from vrex_sim.exchange import arguments, give
 COUNTERS = ("busy", "stalled_in", "stalled_out", "compares")
 
 
-async def check(tb: Bench, assign: Sink, session: int, packets: list[dict]) -> list[int]:
+async def check(tb: Bench, assign: Sink, name: str, packets: list[dict]) -> list[int]:
     """Compare all assignments of a session; return the cycle of each packet's last beat."""
     ends = []
     for p, packet in enumerate(packets):
         cycle = 0
         for i, expected in enumerate(packet["assign"]):
             got, cycle = await assign.beat_at()
-            where = (session, p, i)
-            equal("hcu", "assign", where, expected, got, cycle=cycle, origin=tb.origin)
+            equal("hcu", name, (p, i), expected, got, cycle=cycle, origin=tb.origin)
         ends.append(cycle)
     return ends
 
@@ -35,7 +35,7 @@ async def hcu(dut) -> None:
     """Run all sessions, one after another."""
     given = arguments()
     config = HCUConfig(**given["config"])
-    tb = Bench(dut, seed=given["seed"], idle=given["idle"], stall=given["stall"])
+    tb = Bench(dut, seed=given["seed"])
     job = tb.source("job", JOB)
     table = tb.source("table", table_entry(config))
     tokens = tb.source("hash", token(config))
@@ -45,11 +45,14 @@ async def hcu(dut) -> None:
     ends = []
     for s, session in enumerate(given["sessions"]):
         tb.set(**session["registers"])
+        assign.stall = session.get("stall", 0.0)
+        for source in (job, table, tokens):
+            source.idle = session.get("idle", 0.0)
         packets = session["packets"]
         job.send_all(packet["job"] for packet in packets)
         table.send_all(row for packet in packets for row in packet["table"])
         tokens.send_all({"bits": bits} for packet in packets for bits in packet["hash"])
-        ends += await check(tb, assign, s, packets)
+        ends += await check(tb, assign, f"{session.get('name', s)} assign", packets)
         await tb.finish()
         if session.get("reset"):
             dut.rst.value = 1

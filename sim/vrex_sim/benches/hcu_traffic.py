@@ -45,6 +45,8 @@ class Head:
     clusters: list[Cluster] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
     """How often each corner was met."""
+    compares: int = 0
+    """Joinable clusters, full ones included, over all tokens so far."""
 
     def packet(
         self, bits: Sequence[int], registers: Registers, *, resume: bool = False
@@ -119,7 +121,8 @@ class Head:
         number: int,
         registers: Registers,
     ) -> None:
-        """Count the corners that this token met."""
+        """Count the compares and the corners of this token."""
+        self.compares += len(near)
         cap = registers.cluster_cap
         seen = self.seen
         seen["opened" if opened else "joined"] += 1
