@@ -10,9 +10,9 @@ The datapath, in the order of its stages (Um.n: unsigned, m integer and n fracti
     y   U0.28   2^-f by the quadratic: c0 U0.28, c1 U0.24, c2 U0.16 of which 14 bits are used
     w   U16.0   (y + half) >> (12 + n), where half = 2^(11 + n), and 65536 becomes 65535
 
-Error of w against 65536 * exp(x / temperature), in units of w: the rounding gives 0.5 (1 where
-65535 stands for 65536); below it the truncation of u and of t cost at most 0.0010 and 0.0007,
-the constant 0.0005, the quadratic 0.0005 and its coefficients and shifts 0.0007: 0.504 in all.
+Error of w against min(65535, 65536 * exp(x / temperature)), in units of w: the rounding gives
+0.5, the truncation of u and of t at most 0.0010 and 0.0007, the constant 0.0005, the quadratic
+0.0005 and its coefficients and shifts 0.0007: 0.504 in all, and 0.501 measured.
 The result never rises as x falls. Source: hardware.md, Numerics; widths are our decision.
 """
 
