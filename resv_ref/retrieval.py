@@ -85,18 +85,20 @@ class ReSV:
         """Score the clusters with one frame's queries, then store its keys.
 
         ``q`` [T, Hq, d], ``k`` [T, Hkv, d] bfloat16 after RoPE, T >= 1, Hkv a divisor of Hq;
-        other dtypes are rounded to bfloat16. ``v`` has the shape of ``k``; no result depends on
-        it. ``k_hash``, as ``k`` but before RoPE, is needed where ``hash_keys`` is pre_rope;
-        ``q_retrieve``, as ``q``, where ``query`` is previous_layer.
+        other dtypes are rounded to bfloat16, and what lies on another device is copied. ``v``
+        has the shape of ``k``; no result depends on it. ``k_hash``, as ``k`` but before RoPE, is
+        needed where ``hash_keys`` is pre_rope; ``q_retrieve``, as ``q``, where ``query`` is
+        previous_layer.
 
         Raises :class:`ValueError` for a tensor that is missing or has the wrong shape.
         """
         hashed = self._wanted("k_hash", k_hash) if self.params.hash_keys == "pre_rope" else k
         previous = self.params.query == "previous_layer"
         queries = self._wanted("q_retrieve", q_retrieve) if previous else q
-        self._check(q, {"k": k, "v": v, "k_hash": hashed}, queries)
-        selection = self._retrieve(queries.bfloat16(), k.shape[1])
-        bits, cluster = self._store(k.bfloat16(), hashed.bfloat16())
+        _check_shapes(q, k, {"v": v, "k_hash": hashed, "q_retrieve": queries})
+        self._begin(q.shape[1], k.shape[1], q.shape[2])
+        selection = self._retrieve(_bfloat16(queries), k.shape[1])
+        bits, cluster = self._store(_bfloat16(k), _bfloat16(hashed))
         return Selection(hash_bits=bits, cluster=cluster, **selection)
 
     def _wanted(self, name: str, tensor: Tensor | None) -> Tensor:
@@ -105,39 +107,25 @@ class ReSV:
             raise ValueError(f"{name} is missing: hash_keys is {p.hash_keys}, query is {p.query}")
         return tensor
 
-    def _check(self, q: Tensor, keys: dict[str, Tensor | None], queries: Tensor) -> None:
-        k = keys["k"]
-        if q.ndim != 3 or k is None or k.ndim != 3 or 0 in q.shape or 0 in k.shape:
-            raise ValueError("q must be [T, Hq, d] and k [T, Hkv, d], none of them 0")
-        heads = (q.shape[1], k.shape[1], q.shape[2])
-        if heads[0] % heads[1]:
-            raise ValueError(f"{heads[1]} KV heads do not divide {heads[0]} query heads")
-        if self._heads is None:
-            self._begin(*heads)
-        if heads != self._heads:
-            raise ValueError(f"(Hq, Hkv, d) was {self._heads} in earlier frames, now {heads}")
-        for name, tensor in keys.items():
-            if tensor is not None and tensor.shape != (q.shape[0], heads[1], heads[2]):
-                raise ValueError(f"{name} is {list(tensor.shape)}, it must fit q {list(q.shape)}")
-        if queries.shape != q.shape:
-            raise ValueError(f"q_retrieve is {list(queries.shape)}, q is {list(q.shape)}")
-
     def _begin(self, q_heads: int, kv_heads: int, d: int) -> None:
-        """Make the tables and the planes, now that the first frame tells the sizes."""
+        """Make tables and planes when the first frame tells the sizes; later ones must agree."""
+        heads = (q_heads, kv_heads, d)
+        if self._heads is not None:
+            if heads != self._heads:
+                raise ValueError(f"(Hq, Hkv, d) was {self._heads} in earlier frames, now {heads}")
+            return
         per_layer = self.params.cluster_scope == "per_layer"
         tables, width = (1, kv_heads * d) if per_layer else (kv_heads, d)
         planes = self.hyperplanes
         if planes is None:
             planes = draw_hyperplanes(self.params.n_hyperplanes, width)
-        if planes.shape != (self.params.n_hyperplanes, width):
-            raise ValueError(
-                f"hyperplanes is {list(planes.shape)}, "
-                f"it must be {[self.params.n_hyperplanes, width]}"
-            )
-        self.hyperplanes = planes.bfloat16()
+        wanted = (self.params.n_hyperplanes, width)
+        if planes.shape != wanted:
+            raise ValueError(f"hyperplanes is {list(planes.shape)}, it must be {list(wanted)}")
+        self.hyperplanes = _bfloat16(planes)
         rehash = self._bits_of_mean if self.params.cluster_bits == "mean" else None
         self.tables = [HCTable(self.params, width, rehash) for _ in range(tables)]
-        self._heads = (q_heads, kv_heads, d)
+        self._heads = heads
 
     def _bits_of_mean(self, mean: Tensor) -> int:
         return int(hash_bits(mean, self._planes(), exact=False))
@@ -194,6 +182,23 @@ class ReSV:
             table.seal()
         self.stored += tokens
         return bits.expand(tokens, kv_heads), cluster.expand(tokens, kv_heads)
+
+
+def _check_shapes(q: Tensor, k: Tensor, others: dict[str, Tensor | None]) -> None:
+    if q.ndim != 3 or k.ndim != 3 or 0 in q.shape or 0 in k.shape:
+        raise ValueError("q must be [T, Hq, d] and k [T, Hkv, d], none of them 0")
+    tokens, q_heads, d = q.shape
+    if q_heads % k.shape[1]:
+        raise ValueError(f"{k.shape[1]} KV heads do not divide {q_heads} query heads")
+    for name, tensor in {"k": k, **others}.items():
+        wanted = q.shape if name == "q_retrieve" else (tokens, k.shape[1], d)
+        if tensor is not None and tensor.shape != wanted:
+            raise ValueError(f"{name} is {list(tensor.shape)}, it must be {list(wanted)}")
+
+
+def _bfloat16(x: Tensor) -> Tensor:
+    """Return ``x`` as the engines take it, without its history of gradients."""
+    return x.detach().to("cpu", torch.bfloat16)
 
 
 def _stack(of_heads: list[Tensor]) -> Tensor:

@@ -113,6 +113,28 @@ def test_missing_and_changing_tensors_are_refused() -> None:
         resv.step(*heads(2, 8, 2, 8), None, heads(2, 8, 2, 8)[1])
 
 
+def test_a_refused_step_leaves_the_stream_as_it_was(small: Trace) -> None:
+    spoilt, wanted = ReSV(small.params), ReSV(small.params)
+    for f in range(12):
+        frame = run.frame(small, f)
+        for name in ("q", "k", "k_hash"):
+            with pytest.raises(ValueError):
+                spoilt.step(**{**frame, name: frame[name][..., :-1]})
+        one, other = spoilt.step(**frame), wanted.step(**frame)
+        assert torch.equal(one.weights, other.weights)
+        assert torch.equal(one.cluster, other.cluster)
+
+
+def test_tensors_of_a_model_in_training_are_taken(small: Trace) -> None:
+    """float32 with gradients: rounded to bfloat16, and no graph is kept."""
+    resv, wanted = ReSV(small.params), ReSV(small.params)
+    for f in range(12):
+        frame = run.frame(small, f)
+        one = resv.step(**{n: t.float().requires_grad_() for n, t in frame.items()})
+        assert torch.equal(one.weights, wanted.step(**frame).weights)
+        assert not one.weights.requires_grad
+
+
 FLOAT = Params(recent_window=12, join_window=8, cluster_cap=4, n_sinks=3, k_min=2, k_max=5)
 
 
@@ -150,6 +172,20 @@ def test_per_layer_has_one_table_of_the_concatenated_keys(small: Trace) -> None:
     assert torch.equal(
         run.run(concatenated, engine="float")[0]["cluster"][..., 0], tensors["cluster"][..., 0]
     )
+
+
+def test_per_layer_scores_each_head_with_its_part_of_the_mean(small: Trace) -> None:
+    tensors, _ = run.run(small, FLOAT.replace(cluster_scope="per_layer"), "float")
+    live = torch.arange(5) < small.frame_lengths[:, None]
+    cluster, frame = tensors["cluster"][live][:, 0], 15
+    for head in range(4):
+        keys = small.k[live][:, head // 2]
+        sealed = int(tensors["sealed"][frame, 0])
+        means = torch.stack([keys[cluster == n].float().mean(0).bfloat16() for n in range(sealed)])
+        scores = small.q[frame, 2, head].float() @ means.float().T / 4
+        wanted = torch.exp(scores - scores.max())
+        found = tensors["weights"][frame, head, 2, :sealed]
+        assert torch.allclose(found, wanted, rtol=0.05, atol=1e-6)
 
 
 def test_bits_of_the_mean_follow_the_members(small: Trace) -> None:
