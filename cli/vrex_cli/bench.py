@@ -14,9 +14,10 @@ Figures = list[dict[str, Any]]
 
 
 def _rtl(_liberty: list[Path]) -> Figures:
+    from vrex_hw import config
     from vrex_sim.benches import figures
 
-    return figures.rtl()
+    return figures.rtl(config.load("core"))
 
 
 def _area(liberty: list[Path]) -> Figures:
