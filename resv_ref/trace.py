@@ -1,6 +1,6 @@
 """The trace file: one layer's queries, keys and values of a stream, as safetensors.
 
-Layout: our decision, ``docs/trace.md``. Nothing is unpickled, and the header is checked against
+Layout: our decision, described in ``docs/trace.md``. Nothing is unpickled, and the header is checked against
 the file's size before any tensor is read.
 """
 
@@ -278,7 +278,10 @@ def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     whole: dict[str, Any] = {name: tensor.contiguous() for name, tensor in tensors.items()}
     try:
+        unfinished.touch()
+        mode = unfinished.stat().st_mode
         save_file(whole, unfinished, metadata=dict(metadata))
+        unfinished.chmod(mode)  # safetensors makes files that only their owner may read
         unfinished.replace(path)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: cannot be written ({error}); choose another place") from None
