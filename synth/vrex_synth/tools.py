@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -70,8 +71,8 @@ def run(
 ) -> str:
     """Run ``tool`` with ``args`` in the folder ``cwd`` and return what it printed.
 
-    What it printed (standard output and error together) is also written to ``cwd / log``, unless
-    ``log`` is None (where ``cwd`` does not outlive the run).
+    What it prints (standard output and error together) also goes into ``cwd / log`` as it comes,
+    unless ``log`` is None (where ``cwd`` does not outlive the run).
     ``outputs`` are files that it must have written, relative to ``cwd``: an exit status of 0 does
     not prove that. They are removed before it starts.
     Raises :class:`ToolError` naming the log when the tool fails or an output is missing.
@@ -79,26 +80,18 @@ def run(
     path = require(tool)
     for name in outputs:
         (cwd / name).unlink(missing_ok=True)
-    done = subprocess.run(
-        [str(path), *args],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if log:
-        (cwd / log).write_text(done.stdout)
+    with (cwd / log).open("w+b") if log else tempfile.TemporaryFile() as printed:
+        code = subprocess.run(
+            [str(path), *args], cwd=cwd, stdout=printed, stderr=subprocess.STDOUT, check=False
+        ).returncode
+        printed.seek(0)
+        output = printed.read().decode(errors="replace")
     missing = [name for name in outputs if not (cwd / name).is_file()]
-    if done.returncode:
-        reason = f"exit status {done.returncode}"
-    elif missing:
-        reason = f"it wrote no {missing[0]}"
-    else:
-        return done.stdout
+    if not code and not missing:
+        return output
+    reason = f"exit status {code}" if code else f"it wrote no {missing[0]}"
     told = f" (all of it: {cwd / log})" if log else ""
-    raise ToolError(f"{tool} failed ({reason}): {last_words(done.stdout)}{told}", done.stdout)
+    raise ToolError(f"{tool} failed ({reason}): {last_words(output)}{told}", output)
 
 
 def yosys(script: str, cwd: Path, outputs: Sequence[str]) -> None:
