@@ -19,18 +19,20 @@ SELDOM = {"all tie"}
 
 def draw_registers(rng, config):
     return Registers(
-        hamming_threshold=rng.choice([0, 1, 2, 3, 5, config.hyperplanes + 1]),
+        hamming_threshold=rng.choice([0, 1, 2, 2, 3, 5, config.hyperplanes + 1]),
         join_window=rng.choice([config.joinable, rng.randint(1, config.joinable)]),
         cluster_cap=rng.choice([1, 2, 3, 5, 65535]),
         recent_window=rng.randint(1, config.open - 8),
     )
 
 
-def draw_bits(rng, config, head, count):
-    """Tokens near clusters that are there and near each other; few bits that differ make ties."""
-    planes = rng.choice([3, config.hyperplanes])
-    seeds = [c.hash for c in head.clusters[-config.joinable :]]
-    seeds += [rng.getrandbits(config.hyperplanes) for _ in range(3)]
+def draw_bits(rng, config, head, count, few):
+    """Tokens near clusters that are there and near each other; ``few`` bits make many ties."""
+    planes, seeds = 3, [0]
+    if not few:
+        planes = config.hyperplanes
+        seeds = [c.hash for c in head.clusters[-config.joinable :]]
+        seeds += [rng.getrandbits(planes) for _ in range(3)]
     tokens = []
     for _ in range(count):
         bits = rng.choice(seeds)
@@ -41,11 +43,11 @@ def draw_bits(rng, config, head, count):
 
 
 def draw_session(rng, config, registers, heads):
-    packets, before = [], None
+    packets, before, few = [], None, rng.random() < 0.5
     for _ in range(PACKETS):
         head = rng.choice(heads)
         free = config.open - (len(head.clusters) - head.sealed)
-        tokens = draw_bits(rng, config, head, rng.randint(0, min(8, free)))
+        tokens = draw_bits(rng, config, head, rng.randint(0, min(8, free)), few)
         packets.append(head.packet(tokens, registers, resume=head is before and rng.random() < 0.5))
         before = head
     return packets
@@ -83,7 +85,7 @@ def test_the_bench_predicts_what_the_reference_does(size, seed):
     key = torch.zeros(1)
     for _ in range(20):
         for bits, expected in zip(
-            tokens := draw_bits(rng, size, head, rng.randint(0, 8)),
+            tokens := draw_bits(rng, size, head, rng.randint(0, 8), seed % 2),
             head.packet(tokens, registers)["assign"],
             strict=False,
         ):

@@ -73,6 +73,7 @@ class Scanner(wiring.Component):
         bits = Signal(self.config.hyperplanes)
         held = Signal()
         pending = Signal()
+        landed = Signal()
         done = Signal()
         start = Signal(word_bits(self.config))
 
@@ -117,8 +118,9 @@ class Scanner(wiring.Component):
                 self.leader_hash.eq(bits),
                 self.leader_index.eq(self.index),
             ]
-        with m.Elif(self.settled):
+        with m.Elif(landed):
             m.d.sync += pending.eq(0)
+        m.d.sync += landed.eq(self.settled)  # by then the walk knows of a new last word
         self._walk(m, start=start, accepted=accepted, held=held, pending=pending, done=done)
         m.d.comb += [
             self.chunk.eq(chunk(self.config, bits, self.phase)),
@@ -135,34 +137,37 @@ class Scanner(wiring.Component):
         origin = Signal.like(start)
         last = Signal.like(start)
         opening = Signal()
-        last_word = Signal()
         last_phase = self.phase == config.phases - 1
         step = self.step.payload
+        # The comparison with the last word is a stage of its own: it is made for each word that
+        # may be next, so that ``closing`` tells of the word in hand without delay.
+        closing = Signal()
         m.d.sync += last.eq(Mux(self.head == 0, 0, (self.head - 1)[lane_bits(config) :]))
+        m.d.sync += closing.eq(self.word >= last)
         m.d.comb += [
-            last_word.eq(self.word >= last),
-            self.step.valid.eq(held & (~last_word | (~pending & self.room))),
-            done.eq(self.step.valid & last_word & last_phase),
+            self.step.valid.eq(held & (~closing | (~pending & self.room))),
+            done.eq(self.step.valid & closing & last_phase),
             step.opening.eq(opening),
-            step.closing.eq(last_word),
+            step.closing.eq(closing),
             step.first_phase.eq(self.phase == 0),
             step.last_phase.eq(last_phase),
             step.word.eq(self.word),
             step.mask.eq(self._mask(self.low, 1) & self._mask(self.head, 0)),
         ]
         with m.If(accepted):
-            m.d.sync += [
-                origin.eq(start),
-                self.word.eq(start),
-                self.phase.eq(0),
-                opening.eq(1),
-            ]
+            m.d.sync += [origin.eq(start), opening.eq(1)]
+            self._go_to(m, start, closing, last)
         with m.Elif(self.settled & self.filled):
-            m.d.sync += [self.word.eq(origin), self.phase.eq(0), opening.eq(1)]
-        with m.Elif(self.step.valid):
+            m.d.sync += opening.eq(1)
+            self._go_to(m, origin, closing, last)
+        with m.Elif(self.step.valid & ~last_phase):
             m.d.sync += self.phase.eq(self.phase + 1)
-            with m.If(last_phase):
-                m.d.sync += [self.phase.eq(0), self.word.eq(self.word + 1), opening.eq(0)]
+        with m.Elif(self.step.valid):
+            m.d.sync += opening.eq(0)
+            self._go_to(m, self.word + 1, closing, last)
+
+    def _go_to(self, m: Module, word: Value, closing: Value, last: Value) -> None:
+        m.d.sync += [self.word.eq(word), self.phase.eq(0), closing.eq(word >= last)]
 
     def _mask(self, bound: Value, above: int) -> Value:
         """Return the lanes of the word whose numbers are ``>= bound`` (above), or below it."""
