@@ -1,7 +1,7 @@
 """The trace file: one layer's queries, keys and values of a stream, as safetensors.
 
-Layout: our decision, described in ``docs/trace.md``. Nothing is unpickled, and the header is checked against
-the file's size before any tensor is read.
+Layout: our decision, described in ``docs/trace.md``. Nothing is unpickled, and the header is
+checked against the file's size before any tensor is read.
 """
 
 import dataclasses

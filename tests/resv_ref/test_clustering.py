@@ -179,9 +179,9 @@ def test_a_sealed_cluster_never_changes() -> None:
 def test_two_thousand_tokens_are_quick() -> None:
     """Every token opens a cluster and scans a full join window: the slowest case."""
     table = HCTable(Params(hamming_threshold=0, recent_window=256, join_window=256), 64)
-    start = time.perf_counter()
+    start = time.process_time()
     for token in range(2000):
         table.assign(token, token * 0x9E3779B9, torch.ones(64), torch.ones(64))
         table.seal()
-    assert time.perf_counter() - start < 8
+    assert time.process_time() - start < 4
     assert len(table) == 2000 and table.sealed == 2000 - 256
