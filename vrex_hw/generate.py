@@ -37,7 +37,7 @@ def generate(config: Config, *, top: str, out_dir: Path) -> list[Path]:
 
     Returns the paths. The same configuration gives the same bytes on every machine that has the
     same version of this package and of Amaranth. Raises :class:`~vrex.errors.UserError` for an
-    unknown top and for a folder that cannot be written; in that case no file is changed.
+    unknown top and for a folder that cannot be written; nothing half-written is left behind.
     """
     unit = _make(config, top)
     files = {f"{top}.v": _emit(config, top, unit)}

@@ -3,6 +3,7 @@
 It stands on cocotbext-axi and on the register map and layouts that the RTL is made from.
 """
 
+import logging
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -47,6 +48,7 @@ class Kvpu:
         """``dut`` is cocotb's handle of the emitted top, ``config`` what it was emitted for."""
         self.tb = Bench(dut, seed=seed, patience=patience)
         self.config = config
+        logging.getLogger(f"cocotb.{dut._name}").setLevel(logging.WARNING)
         self.lite = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
         self.source = {name: self._stream(AxiStreamSource, name, idle) for name in SINKS}
         self.sink = {name: self._stream(AxiStreamSink, name, stall) for name in SOURCES}

@@ -76,9 +76,9 @@ class Watchdog(wiring.Component):
     written during a stall counts from the next one on.
     """
 
-    limit: In(32)
-    stalled: In(1)
-    expired: Out(1)
+    def __init__(self) -> None:
+        """Make it."""
+        super().__init__({"limit": In(32), "stalled": In(1), "expired": Out(1)})
 
     def elaborate(self, platform: Any) -> Module:
         """Count down while the stream is stalled."""

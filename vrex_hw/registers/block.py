@@ -42,17 +42,19 @@ class RegisterBlock(wiring.Component):
     high while a status bit that ``interrupt_enable`` names is set.
     """
 
-    bus: In(LiteSignature(ADDRESS_BITS))
-    settings: Out(SETTINGS, init=RESET)
-    command: Out(COMMAND)
-    events: In(EVENTS)
-    counts: In(COUNTS)
-    irq: Out(1)
-
     def __init__(self, config: Config) -> None:
         """Make the block with the constants of ``config``."""
         self._constants = constants(config)
-        super().__init__()
+        super().__init__(
+            {
+                "bus": In(LiteSignature(ADDRESS_BITS)),
+                "settings": Out(SETTINGS, init=RESET),
+                "command": Out(COMMAND),
+                "events": In(EVENTS),
+                "counts": In(COUNTS),
+                "irq": Out(1),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         """Build the two channels' handshakes, the registers, the counters and the read mux."""

@@ -1,0 +1,65 @@
+"""The register map and what is made from it."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from vrex_hw.axi import LiteSignature, StreamSignature
+from vrex_hw.config import CONFIGS
+from vrex_hw.registers import ADDRESS, ADDRESS_BITS, MASK, REGISTERS, Access
+from vrex_hw.registers.map import constants
+from vrex_hw.registers.render import c_header, page
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_names_and_addresses_are_unique_and_fit():
+    assert len(ADDRESS) == len(REGISTERS) == len(set(ADDRESS.values()))
+    for register in REGISTERS:
+        assert register.offset % 4 == 0
+        assert register.offset < 1 << ADDRESS_BITS
+        assert register.reset < 1 << register.bits <= 1 << 32
+        assert len({flag.name for flag in register.flags}) == len(register.flags)
+        if register.flags:
+            assert sum(MASK[register.name].values()) == (1 << register.bits) - 1
+    named = {r.name for r in REGISTERS if r.access is Access.CONSTANT}
+    assert set(constants(CONFIGS["core"])) == named
+
+
+def test_the_page_is_the_one_in_docs():
+    assert page() == (DOCS / "registers.md").read_text(), (
+        "run python -m vrex_hw.registers > docs/registers.md"
+    )
+
+
+def test_the_header_says_what_the_map_says(tmp_path):
+    text = c_header(CONFIGS["core"])
+    defined = dict(re.findall(r"^#define (VREX_\w+) +(\S.*)$", text, re.M))
+    for register in REGISTERS:
+        assert int(defined[f"VREX_{register.name.upper()}"][:-1], 16) == register.offset
+        for bit, flag in enumerate(register.flags):
+            name = f"VREX_{register.name}_{flag.name}".upper()
+            assert defined[name] == f"(1u << {bit})"
+    for name, value in constants(CONFIGS["core"]).items():
+        assert int(defined[f"VREX_{name.upper()}_VALUE"][:-1], 16) == value
+
+
+@pytest.mark.parametrize("standard", ["c99", "c++11"])
+def test_the_header_compiles(standard, tmp_path):
+    (tmp_path / "vrex_kvpu.h").write_text(c_header(CONFIGS["tiny"]))
+    source = tmp_path / ("main.c" if standard == "c99" else "main.cc")
+    source.write_text('#include "vrex_kvpu.h"\n#include "vrex_kvpu.h"\nint a[VREX_MAGIC + 1];\n')
+    compiler = shutil.which("gcc" if standard == "c99" else "g++")
+    command = [compiler, f"-std={standard}", "-Wall", "-Werror", "-fsyntax-only", str(source)]
+    subprocess.run(command, check=True)
+
+
+def test_axi_signatures_refuse_what_cannot_be():
+    with pytest.raises(ValueError, match="TDATA is 12 bits wide"):
+        StreamSignature(12)
+    with pytest.raises(ValueError, match="address_bits is 33"):
+        LiteSignature(33)
+    assert StreamSignature(16, keep=True).members["tkeep"].shape == 2
