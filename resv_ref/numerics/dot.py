@@ -68,6 +68,7 @@ def matmul(a: Tensor, b: Tensor, *, beat: int = BEAT, window: int = WINDOW) -> T
     b = b.expand(*batch, n, d).reshape(matrices, n, d)
     out = torch.empty(matrices, m, n, dtype=torch.float32, device=a.device)
     results = max(1, _TILE // max(min(d, beat), 1))
+    # A tile's operands are no larger than its products, or they would wake the other cores.
     columns = max(1, min(n, _TILE // max(d, 1)))
     rows = max(1, min(m, results // columns))
     stack = max(1, min(results // (rows * columns), _TILE // max(d * columns, 1)))
@@ -130,7 +131,7 @@ def _accumulate(a: _Terms, b: _Terms, beat: int, window: int) -> Tensor:
         # Not torch.trunc: it wakes the thread pool for the smallest tensor.
         aligned = total.abs().floor_().copysign_(total).add_(terms.sum(0))
         total = _round(aligned.div_(scale))
-    return fp32.canonical(total)
+    return total
 
 
 def _exponent(total: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ def weights(scores: Tensor, params: Params) -> Tensor:
     if params.score_map == "raw":
         raise UserError("parameter score_map is 'raw': it has no integer weights, use float")
     if scores.numel() == 0:
-        return torch.zeros(scores.shape, dtype=torch.int64)
+        return torch.zeros_like(scores, dtype=torch.int64)
     scores = fp32.canonical(scores)
     if params.score_map == "exp":
         return exp_weight(fp32.sub(scores, _maximum(scores)), params.score_temperature)
@@ -55,7 +55,7 @@ def weights_float(scores: Tensor, params: Params) -> Tensor:
     """
     fp32.require(scores, torch.float32, "scores")
     if scores.numel() == 0:
-        return torch.zeros(scores.shape, dtype=torch.float32)
+        return torch.zeros_like(scores)
     scores = fp32.canonical(scores)
     if params.score_map == "exp":
         result = torch.exp((scores - _maximum(scores)) / params.score_temperature)

@@ -74,9 +74,8 @@ class Quadratic:
         ``fraction``: int64 of any shape, 0 to 2^(index + low) - 1; the result is int64.
         """
         argument = self.index + self.low
-        c0, c1, c2 = torch.tensor(self.rows, device=fraction.device)[fraction >> self.low].unbind(
-            -1
-        )
+        table = torch.tensor(self.rows, device=fraction.device)
+        c0, c1, c2 = table[fraction >> self.low].unbind(-1)
         r = fraction & ((1 << self.low) - 1)
         inner = c1 - ((c2 * r) >> (self.c2_bits + argument - self.c1_bits))
         return c0 - ((r * inner) >> (self.c1_bits + argument - self.y_bits))

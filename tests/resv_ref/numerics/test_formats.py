@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resv_ref.numerics import bf16, fp32, from_bf16, is_poisoned, mean_bf16, reciprocal, to_bf16
+from resv_ref.numerics import bf16, fp32, from_bf16, is_poisoned, mean_bf16, to_bf16
 
 NAN = 0x7FC00000
 OPERATIONS = {
@@ -134,12 +134,14 @@ def test_mean_is_two_correct_roundings(nearest):
         assert exact(mean << 16) == want, (hex(word), members)
 
 
-def test_mean_by_a_rounded_reciprocal_would_differ():
-    """Why the mean is a division: BF16 means flip where the float32 quotient was near a tie."""
-    total = torch.arange(1 << 12, dtype=torch.float32)[None] + 4097
-    count = torch.arange(1, 33)[:, None]
-    product = to_bf16(fp32.mul(total, reciprocal(count.float())))
-    assert not torch.equal(mean_bf16(total, count), product)
+def test_mean_on_a_tie_is_a_division():
+    """A product with the rounded 1 / count lands beside some of these ties, and flips them."""
+    k = torch.arange(128, 255)[:, None]
+    count = torch.arange(1, 1 << 12)
+    total = ((2 * k + 1) * count).float() / 2
+    even = (k + k % 2).float().expand_as(total)
+    assert torch.equal(mean_bf16(total, count).float(), even)
+    assert not torch.equal(to_bf16(fp32.mul(total, 1 / count.float())).float(), even)
 
 
 def test_mean_of_a_poisoned_sum_or_of_nothing():
