@@ -17,9 +17,9 @@ from resv_ref.trace import Trace
 from vrex import Params
 from vrex_hw.config import Config
 from vrex_hw.generate import emit
-from vrex_sim import kvpu_traffic, runner, sizing, waves
+from vrex_sim import jobs, runner, sizing, waves
 from vrex_sim.compare import MismatchError
-from vrex_sim.kvpu_traffic import Traffic
+from vrex_sim.jobs import Jobs
 
 TOP, BENCH = "kvpu", "vrex_sim.benches.kvpu_run"
 ENGINES = {
@@ -64,18 +64,18 @@ def run(
     if expected is None:
         expected, _ = reference.run(trace, params, "exact", _part(progress, 0, frames))
     config = fit(trace, params, config, expected)
-    traffic = Traffic.of(trace, params, config, expected)
-    arguments = {**traffic.arguments(), "idle": idle, "stall": stall, "seed": 1}
+    work = Jobs.of(trace, params, config, expected)
+    arguments = {**work.arguments(), "idle": idle, "stall": stall, "seed": 1}
     verilog = verilog or emit(config, TOP)
     given = runner.run(verilog, TOP, BENCH, arguments, progress=_part(progress, frames, frames))
-    got = kvpu_traffic.decode(traffic, given)
-    fault = kvpu_traffic.compare(got, expected)
+    got = jobs.decode(work, given)
+    fault = jobs.compare(got, expected)
     if fault is not None:
         window = waves.Window.around(fault.cycle, given["origin"])
         path = runner.waveform(verilog, TOP, BENCH, arguments, window)
         raise MismatchError(f"{fault.text}\n  waveform: {path}")
     tensors = {**expected, **{name: torch.from_numpy(one) for name, one in got.tensors.items()}}
-    summary = {**summarise(trace, tensors), **figures(traffic, given), "mismatches": 0}
+    summary = {**summarise(trace, tensors), **figures(work, given), "mismatches": 0}
     return tensors, {**summary, "metadata": reference.metadata(params, ENGINES)}
 
 
@@ -87,7 +87,7 @@ def fit(trace: Trace, params: Params, config: Config | None, expected: dict[str,
     return config
 
 
-def figures(traffic: Traffic, given: dict[str, Any]) -> dict[str, object]:
+def figures(work: Jobs, given: dict[str, Any]) -> dict[str, object]:
     """Return what the counters tell of a run.
 
     - ``config``: the sizes; ``cycles``: from the first job to the last beat
@@ -98,11 +98,11 @@ def figures(traffic: Traffic, given: dict[str, Any]) -> dict[str, object]:
       by their length; ``buckets_per_row``: histogram bins visited
     - ``counters``: the registers themselves
     """
-    counters, hcu = given["counters"], traffic.config.hcu
-    beats = traffic.beats
+    counters, hcu = given["counters"], work.config.hcu
+    beats = work.beats
     peak = counters["hcu_busy"] * hcu.accumulators
     return {
-        "config": traffic.config.to_dict(),
+        "config": work.config.to_dict(),
         "cycles": given["cycles"],
         "cycles_by_unit": {unit: counters[f"{unit}_busy"] for unit in ("hcu", "wtu")},
         "utilisation": {

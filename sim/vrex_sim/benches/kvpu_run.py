@@ -4,7 +4,7 @@ Jobs go frame by frame, KV head by KV head, through both command queues. The HC 
 what ``m_axis_assign`` says; the table of a head goes back in with its next job while the job
 before still runs (a single head resumes instead). Everything that comes out is given back raw.
 
-Arguments: what :meth:`vrex_sim.kvpu_traffic.Traffic.arguments` tells, ``seed``, ``idle`` and
+Arguments: what :meth:`vrex_sim.jobs.Jobs.arguments` tells, ``seed``, ``idle`` and
 ``stall``.
 """
 

@@ -17,7 +17,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Traffic:
+class Jobs:
     """The jobs of a run: frame by frame, KV head by KV head, a cluster and a select job each."""
 
     config: Config
@@ -40,7 +40,7 @@ class Traffic:
     @classmethod
     def of(
         cls, trace: Trace, params: Params, config: Config, expected: dict[str, Tensor]
-    ) -> "Traffic":
+    ) -> "Jobs":
         """Lay out a trace whose exact run gave the tensors ``expected``."""
         recent, join = sizing.windows(trace, params)
         lengths = trace.frame_lengths.numpy().astype(np.int64)
@@ -122,27 +122,27 @@ class Fault:
     text: str
 
 
-def decode(traffic: Traffic, given: dict[str, Any]) -> Result:
+def decode(work: Jobs, given: dict[str, Any]) -> Result:
     """Turn what the bench gave back into tensors."""
-    cluster, sealed = _clusters(traffic, rows.Beats.of(given, "assign"))
+    cluster, sealed = _clusters(work, rows.Beats.of(given, "assign"))
     of_rows, of_heads = rows.Beats.of(given, "row"), rows.Beats.of(given, "selected")
-    packets, width = int(traffic.rows.sum()), traffic.columns + 1
-    row_selected = rows.selected(of_rows, packets, width, traffic.config.wtu.lanes)
-    selected = rows.united(of_heads, traffic.rows.size, width)
+    packets, width = int(work.rows.sum()), work.columns + 1
+    row_selected = rows.selected(of_rows, packets, width, work.config.wtu.lanes)
+    selected = rows.united(of_heads, work.rows.size, width)
     faults = [
         *_faults("row_selected", of_rows, row_selected),
         *_faults("selected", of_heads, selected),
         *_descents(of_heads),
     ]
-    frames, heads = traffic.rows.shape
-    spread, spread_cycles = _spread(traffic, row_selected, of_rows.cycle[of_rows.last])
+    frames, heads = work.rows.shape
+    spread, spread_cycles = _spread(work, row_selected, of_rows.cycle[of_rows.last])
     shape = (frames, heads, -1)
     return Result(
         tensors={
             "cluster": cluster[0],
             "sealed": sealed[0],
             "row_selected": spread,
-            "selected": selected[:, :-1].reshape(frames, heads, traffic.columns),
+            "selected": selected[:, :-1].reshape(frames, heads, work.columns),
         },
         cycles={
             "cluster": cluster[1],
@@ -155,16 +155,16 @@ def decode(traffic: Traffic, given: dict[str, Any]) -> Result:
 
 
 def _clusters(
-    traffic: Traffic, beats: rows.Beats
+    work: Jobs, beats: rows.Beats
 ) -> tuple[tuple[NDArray[Any], Ints], tuple[NDArray[Any], Ints]]:
     """Return cluster and sealed, each with its cycles, from ``m_axis_assign``."""
-    frames, tokens, heads = traffic.hash_bits.shape
+    frames, tokens, heads = work.hash_bits.shape
     cluster = np.full((frames, tokens, heads), -1, dtype=np.int32)
     cycle = np.zeros(cluster.shape, dtype=np.int64)
     sealed = np.zeros((frames, heads), dtype=np.int32)
     sealed_cycle = np.zeros(sealed.shape, dtype=np.int64)
     numbers, at = beats.numbers(), 0
-    for f, (first, end) in enumerate(zip(traffic.first_tokens, traffic.lengths, strict=True)):
+    for f, (first, end) in enumerate(zip(work.first_tokens, work.lengths, strict=True)):
         for h in range(heads if end > first else 0):
             trailer = at + end - first
             cluster[f, first:end, h] = numbers[at:trailer]
@@ -175,19 +175,17 @@ def _clusters(
     return (cluster, cycle), (sealed, sealed_cycle)
 
 
-def _spread(
-    traffic: Traffic, packets: NDArray[np.bool_], cycles: Ints
-) -> tuple[NDArray[np.bool_], Ints]:
+def _spread(work: Jobs, packets: NDArray[np.bool_], cycles: Ints) -> tuple[NDArray[np.bool_], Ints]:
     """Lay the rows out as [F, Hq, T, C], padding included, and their cycles as [F, Hq, T]."""
-    frames, heads = traffic.rows.shape
-    tokens = traffic.hash_bits.shape[1]
-    group = int((traffic.rows // traffic.lengths[:, None]).max(initial=0))
+    frames, heads = work.rows.shape
+    tokens = work.hash_bits.shape[1]
+    group = int((work.rows // work.lengths[:, None]).max(initial=0))
     q_heads = heads * max(1, group)
-    out = np.zeros((frames, q_heads, tokens, traffic.columns), dtype=bool)
+    out = np.zeros((frames, q_heads, tokens, work.columns), dtype=bool)
     when = np.zeros((frames, q_heads, tokens), dtype=np.int64)
     at = 0
-    for f, h in np.argwhere(traffic.rows > 0):
-        end, live = at + traffic.rows[f, h], traffic.lengths[f]
+    for f, h in np.argwhere(work.rows > 0):
+        end, live = at + work.rows[f, h], work.lengths[f]
         own = slice(h * group, (h + 1) * group)
         out[f, own, :live] = packets[at:end, :-1].reshape(group, live, -1)
         when[f, own, :live] = cycles[at:end].reshape(group, live)
