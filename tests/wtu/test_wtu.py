@@ -13,6 +13,7 @@ from vrex.params import K_MAX_NONE, RATIO_ONE
 from vrex_hw.config import WTUConfig
 from vrex_hw.wtu import WTU
 from vrex_sim import runner
+from vrex_sim.benches.wtu_figures import hardest
 from vrex_sim.benches.wtu_rows import Row, arguments
 
 TINY = WTUConfig(lanes=4, entries=64, candidates=4)
@@ -77,14 +78,14 @@ def random_row(rng: np.random.Generator, config: WTUConfig) -> Row:
 @pytest.mark.parametrize(
     ("name", "rows", "idle", "stall", "seed"),
     [
-        ("tiny", 400, 0.0, 0.0, 1),
-        ("tiny", 400, 0.5, 0.5, 2),
-        ("tiny", 200, 0.0, 0.9, 3),
-        ("wide", 120, 0.0, 0.0, 4),
-        ("wide", 80, 0.3, 0.6, 5),
-        ("one_lane", 300, 0.3, 0.3, 6),
-        ("narrow", 400, 0.3, 0.3, 7),
-        ("single_bits", 400, 0.0, 0.3, 8),
+        ("tiny", 250, 0.0, 0.0, 1),
+        ("tiny", 250, 0.5, 0.5, 2),
+        ("tiny", 120, 0.0, 0.9, 3),
+        ("wide", 80, 0.0, 0.0, 4),
+        ("wide", 50, 0.3, 0.6, 5),
+        ("one_lane", 200, 0.3, 0.3, 6),
+        ("narrow", 250, 0.3, 0.3, 7),
+        ("single_bits", 250, 0.0, 0.3, 8),
     ],
 )
 def test_random_rows(name, rows, idle, stall, seed):
@@ -156,6 +157,50 @@ def test_a_reset_at_any_moment_leaves_nothing_behind(config):
         for lost in (random_row(rng, config), Row.make([TOP] * config.entries, 1, R)):
             rows += [dataclasses.replace(lost, reset=moment), random_row(rng, config)]
     run(config, rows)
+
+
+WORDS = N // TINY.lanes
+READINGS = {
+    "the crossing octave is taken whole: candidates emit": (
+        Row.make([40000, 40001, 40002, 40003] + [9] * 60, 1, 0, k_min=4),
+        1,
+    ),
+    "it ends within k_max, below the threshold": (
+        Row.make([40000, 40001, 40002, 40003] + [900] * 60, 1, RATIO_ONE, k_max=4),
+        1,
+    ),
+    "one round tells two candidates apart": (
+        Row.make([40000, 60000, 40002] + [9] * 61, 1, 0),
+        1 + 1,
+    ),
+    "a low octave is read from the row": (
+        Row.make([9] * 4 + [1] * 60, 1, 0, k_min=4),
+        WORDS,
+    ),
+    "a round over the row keeps the rest for the candidates": (
+        Row.make([60000, 50000, 45000, 40000] + [10000] * 60, 1, 0, k_min=3),
+        WORDS + 1,
+    ),
+    "everything is selected": (Row.make(SPREAD, 1, RATIO_ONE), WORDS),
+    "nothing takes part": (Row.make(SPREAD, 1, 0, valid=False), WORDS),
+}
+
+
+def test_readings_are_as_few_as_told():
+    """The early exits and the candidate buffers do what they are there for."""
+    result = run(TINY, [row for row, _ in READINGS.values()])
+    got = dict(zip(READINGS, result["reads"].tolist(), strict=True))
+    assert got == {name: reads for name, (_, reads) in READINGS.items()}
+    assert result["counters"]["rows"] == len(READINGS)
+    assert result["counters"]["reads"] == sum(got.values())
+
+
+def test_the_worst_row_takes_no_more_than_a_reading_for_each_digit():
+    rows = hardest(TINY)
+    reads = run(TINY, rows)["reads"]
+    passes = [r / -(-len(row.weights) // 4) for r, row in zip(reads, rows, strict=True)]
+    digits = -(-(TINY.weight_bits - 1 + 6) // TINY.digit_bits)
+    assert digits <= max(passes) <= digits + 1 <= 9
 
 
 def test_coverage_of_what_rows_can_do(capsys):

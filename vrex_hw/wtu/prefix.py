@@ -13,7 +13,8 @@ class Prefix(wiring.Component):
     Ports
     -----
     octave : take ``bin`` as the position of the weight's leading one (bin 0: weights 0 and 1).
-    digit : take ``bin`` as the next ``digit_bits`` bits of the key.
+    digit : take ``bin`` as the next ``digit_bits`` bits of the key; past its end they are 0.
+        The last digit is the end: the bin is one cluster, and ``position`` may wrap.
     value : the prefix, from the next cycle on.
     """
 
@@ -45,7 +46,7 @@ class Prefix(wiring.Component):
             ]
         with m.Elif(self.digit):
             m.d.sync += [
-                position.eq(Mux(position < step, 0, position - step)),
+                position.eq(position - step),
                 mask.eq(mask.as_signed() >> step),
                 bound.eq(bound | (self.bin << position) >> step),
             ]
