@@ -9,6 +9,9 @@ from amaranth.lib.wiring import In, Out
 
 from vrex_hw.config import WTUConfig
 
+LUT_WORDS = 32
+"""Up to this depth synthesis may build a lane of LUTs; above, the multiplexers cost too much."""
+
 
 class Bank(wiring.Component):
     """``lanes`` memories of ``words`` bits (our decision).
@@ -38,9 +41,12 @@ class Bank(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         """Build a memory with one write and one registered read port for each lane."""
         m = Module()
+        words = self._config.words
+        style = {"ram_style": "block"} if words > LUT_WORDS else {}
         read = []
         for index in range(self._config.lanes):
-            lane = m.submodules[f"lane{index}"] = Memory(shape=1, depth=self._config.words, init=[])
+            lane = Memory(shape=1, depth=words, init=[], attrs=style)
+            m.submodules[f"lane{index}"] = lane
             writer, reader = lane.write_port(), lane.read_port()
             m.d.comb += [
                 writer.addr.eq(Mux(self.clear, self.clear_word, self.hits[index].word)),
