@@ -47,9 +47,10 @@ class HCU(wiring.Component):
 
     Throughput: ``config.accumulators`` compares every ``config.phases`` cycles, without a bubble
     between compares or tokens. A token's last word waits for the decision on the token before,
-    ``10 + 2 * phases + log2(accumulators)`` cycles at most after that one's last word: this
-    bounds scans of few words, and a long scan hides it. Filling a cluster costs as much again.
-    Between jobs: 8 cycles and the last decision, and 3 for each cluster sealed.
+    which a long scan hides; a scan of one word takes 7 + ``phases`` + log2(``accumulators``)
+    cycles, ``phases`` more where the token before opened a cluster. Filling a cluster costs
+    6 + log2(``accumulators``) cycles. Between packets: 9 cycles, the last decision, and 3 for
+    each cluster sealed.
 
     Source: paper (HCU of the KVPU); arrival order, best match, the rings, sealing and the refusal
     are our decision.
