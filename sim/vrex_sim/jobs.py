@@ -28,6 +28,8 @@ class Jobs:
     """[F]: live tokens of each frame."""
     hash_bits: NDArray[np.uint64]
     """[F, T, Hkv]."""
+    group: int
+    """G: query heads that share a KV head."""
     rows: Ints
     """[F, Hkv]: rows of each select job, 0 where nothing is sealed."""
     clusters: Ints
@@ -68,6 +70,7 @@ class Jobs:
             },
             lengths=lengths,
             hash_bits=expected["hash_bits"].numpy().view(np.uint64) & mask,
+            group=group,
             rows=group * lengths[:, None] * (clusters > 0),
             clusters=clusters,
             columns=weights.shape[3],
@@ -135,7 +138,9 @@ def decode(work: Jobs, given: dict[str, Any]) -> Result:
         *_descents(of_heads),
     ]
     frames, heads = work.rows.shape
-    spread, spread_cycles = _spread(work, row_selected, of_rows.cycle[of_rows.last])
+    spread, spread_cycles = _spread(
+        work, row_selected, of_rows.cycle[of_rows.last], given["cycles"]
+    )
     shape = (frames, heads, -1)
     return Result(
         tensors={
@@ -175,14 +180,17 @@ def _clusters(
     return (cluster, cycle), (sealed, sealed_cycle)
 
 
-def _spread(work: Jobs, packets: NDArray[np.bool_], cycles: Ints) -> tuple[NDArray[np.bool_], Ints]:
-    """Lay the rows out as [F, Hq, T, C], padding included, and their cycles as [F, Hq, T]."""
+def _spread(
+    work: Jobs, packets: NDArray[np.bool_], cycles: Ints, end_of_run: int
+) -> tuple[NDArray[np.bool_], Ints]:
+    """Lay the rows out as [F, Hq, T, C], padding included, and their cycles as [F, Hq, T].
+
+    Rows that were not sent count as told at the end of the run.
+    """
     frames, heads = work.rows.shape
-    tokens = work.hash_bits.shape[1]
-    group = int((work.rows // work.lengths[:, None]).max(initial=0))
-    q_heads = heads * max(1, group)
-    out = np.zeros((frames, q_heads, tokens, work.columns), dtype=bool)
-    when = np.zeros((frames, q_heads, tokens), dtype=np.int64)
+    tokens, group = work.hash_bits.shape[1], work.group
+    out = np.zeros((frames, heads * group, tokens, work.columns), dtype=bool)
+    when = np.full((frames, heads * group, tokens), end_of_run, dtype=np.int64)
     at = 0
     for f, h in np.argwhere(work.rows > 0):
         end, live = at + work.rows[f, h], work.lengths[f]
@@ -236,4 +244,6 @@ def compare(got: Result, expected: dict[str, Tensor]) -> Fault | None:
     if not faults:
         return None
     first = min(faults, key=lambda fault: fault.cycle)
-    return Fault(first.cycle, f"{total} mismatches with the exact reference; first {first.text}")
+    return Fault(
+        first.cycle, f"{total} mismatches with the exact reference, the first: {first.text}"
+    )

@@ -1,0 +1,145 @@
+"""The rtl engine: small streams of many shapes through the KVPU's Verilog, and what it refuses."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from resv_ref import generator
+from resv_ref import run as reference
+from vrex import Params, UserError
+from vrex_hw.config import CONFIGS
+from vrex_hw.generate import emit
+from vrex_sim import engine_rtl, sizing
+from vrex_sim.compare import MismatchError
+
+TINY = CONFIGS["tiny"]
+SMALL = Params(recent_window=12, join_window=8, cluster_cap=3, n_sinks=3, k_min=2, k_max=5)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return emit(TINY)
+
+
+def stream(frames=14, tokens=4, q_heads=4, kv_heads=2, d=8, seed=1, params=SMALL, text_steps=0):
+    return generator.generate(
+        frames, tokens, q_heads, kv_heads, d, seed, params, text_steps=text_steps
+    )
+
+
+SHAPES = {
+    "two heads, a group of two": {},
+    "a group of one": {"q_heads": 2, "kv_heads": 2, "seed": 2},
+    "one head, which resumes": {"q_heads": 3, "kv_heads": 1, "seed": 3},
+    "five heads, more than a queue": {"q_heads": 5, "kv_heads": 5, "frames": 9, "seed": 4},
+    "one token a frame": {"tokens": 1, "frames": 40, "seed": 5},
+    "text steps": {"text_steps": 6, "frames": 16, "seed": 6},
+    "nothing is ever sealed": {"frames": 3, "seed": 7},
+    "a frame of sinks": {"frames": 8, "params": SMALL.replace(n_sinks=9), "seed": 8},
+    "fewer planes": {"params": SMALL.replace(n_hyperplanes=20, hamming_threshold=4), "seed": 9},
+    "no cap, all of the row": {"params": SMALL.replace(k_max=None, wicsum_ratio=1.0), "seed": 10},
+    "every token in one cluster": {"params": SMALL.replace(hamming_threshold=65), "seed": 11},
+    "shift_min, no sinks": {"params": SMALL.replace(score_map="shift_min", n_sinks=0), "seed": 12},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+def test_the_hardware_agrees_in_every_element(tiny, shape):
+    trace = stream(**shape)
+    stalls = 0.3 if trace.params.n_sinks else 0.0
+    expected, _ = reference.run(trace)
+    got, summary = engine_rtl.run(trace, config=TINY, verilog=tiny, idle=stalls, stall=stalls)
+    assert got.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert got[name].dtype == tensor.dtype, name
+        assert torch.equal(got[name], tensor), name
+    assert summary["mismatches"] == 0
+    rows = (expected["sealed"] > 0).sum(1) * trace.frame_lengths
+    group = trace.q_heads // trace.kv_heads
+    assert summary["counters"]["wtu_rows"] == int(rows.sum()) * group
+    assert 0 < summary["utilisation"]["hcu"] <= 1
+    assert set(summary["cycles_by_unit"]) == {"hcu", "wtu"}
+
+
+def test_hardware_is_sized_for_a_trace():
+    trace = stream(tokens=3, params=SMALL.replace(n_hyperplanes=24, recent_window=20), seed=20)
+    told = []
+    got, summary = engine_rtl.run(trace, progress=lambda done, total: told.append((done, total)))
+    assert torch.equal(got["selected"], reference.run(trace)[0]["selected"])
+    assert summary["config"]["hcu"]["hyperplanes"] == 24
+    assert summary["config"]["hcu"]["open"] == 32
+    assert '"threshold": "rtl"' in summary["metadata"]["engines"]
+    assert told[-1][1] == 2 * trace.frames
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_windows_beyond_the_stream_mean_the_whole_stream(tiny):
+    trace = stream(frames=10, params=SMALL.replace(recent_window=1 << 31, join_window=8), seed=21)
+    _, summary = engine_rtl.run(trace, config=TINY, verilog=tiny)
+    assert summary["counters"]["wtu_rows"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "index"), [("row_selected", (9, 1, 2, 3)), ("cluster", (5, 1, 0)), ("sealed", (8, 1))]
+)
+def test_a_mismatch_names_its_place(tiny, monkeypatch, name, index):
+    shown = []
+    monkeypatch.setattr(
+        engine_rtl.runner, "waveform", lambda *a, **k: shown.append(a[-1]) or Path("short.vcd")
+    )
+    trace = stream()
+    expected, _ = reference.run(trace)
+    wrong = {k: v.clone() for k, v in expected.items()}
+    wrong[name][index] = 1 - wrong[name][index].int()
+    with pytest.raises(MismatchError) as caught:
+        engine_rtl.run(trace, config=TINY, verilog=tiny, expected=wrong)
+    place = re.escape(f"{name}[{', '.join(map(str, index))}]")
+    # With one cluster too few on record the rows are cut short: more elements differ.
+    pattern = rf"\d+ mismatch.*kvpu, cycle (\d+): {place} is .+, expected .+\n  waveform: short.vcd"
+    found = re.search(pattern, str(caught.value))
+    assert found, caught.value
+    assert shown[0].last_cycle > int(found[1]) > shown[0].first_cycle
+
+
+@pytest.mark.parametrize(
+    ("shape", "says"),
+    [
+        ({"d": 24}, r"head_dims is \[8, 16, 32, 64\]: the trace has head dimension 24"),
+        (
+            {"params": SMALL.replace(n_hyperplanes=40)},
+            r"hcu.hyperplanes is 32: n_hyperplanes is 40",
+        ),
+        (
+            {"params": SMALL.replace(recent_window=20, join_window=20)},
+            r"hcu.joinable is 16: join_window is 20",
+        ),
+        (
+            {"params": SMALL.replace(recent_window=70), "frames": 20},
+            r"hcu.open is 64: recent_window \+ T is 74",
+        ),
+        (
+            {"params": SMALL.replace(hamming_threshold=0), "frames": 30},
+            r"wtu.entries is 64: the most sealed clusters is \d+",
+        ),
+    ],
+)
+def test_a_trace_that_does_not_fit_is_refused(shape, says):
+    with pytest.raises(UserError, match=says):
+        engine_rtl.run(stream(**shape), config=TINY)
+
+
+@pytest.mark.parametrize(
+    "change", [{"score_map": "raw"}, {"attend_recent": False}, {"cluster_bits": "mean"}]
+)
+def test_what_only_the_float_reference_does_is_refused(change):
+    with pytest.raises(UserError, match="the rtl engine does not do it"):
+        engine_rtl.run(stream(frames=2), SMALL.replace(**change))
+
+
+def test_sizes_have_a_limit():
+    trace = stream(frames=2)
+    with pytest.raises(UserError, match=r"sealed clusters is 40000: .* 32768 at most"):
+        sizing.size_for(trace, SMALL, sealed=40000)
+    assert sizing.size_for(trace, SMALL).wtu.entries == 2 * sizing.LANES
