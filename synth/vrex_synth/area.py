@@ -36,7 +36,7 @@ _FLIP_FLOP = re.compile(r"\bff\s*\(")
 
 @dataclass(frozen=True)
 class MemoryCell:
-    """A memory that stayed one: its unit (module), name, and ``depth`` words of ``width`` bits."""
+    """A memory: its unit (module), name, and ``depth`` words of ``width`` bits."""
 
     unit: str
     name: str
@@ -65,8 +65,13 @@ class Area:
 
     @property
     def memory_bits(self) -> int:
-        """Bits of all memories that stayed memories."""
-        return sum(memory.bits for memory in self.memories)
+        """Bits of the memories that stayed memories, which ``um2`` leaves out."""
+        return sum(memory.bits for memory in self.memories if memory.depth >= SHALLOW)
+
+    @property
+    def shallow_bits(self) -> int:
+        """Bits of the memories that became flip-flops and are part of ``um2``."""
+        return sum(memory.bits for memory in self.memories if memory.depth < SHALLOW)
 
 
 class Library:
@@ -129,7 +134,9 @@ def figures(config: Config, liberty: Sequence[str | Path]) -> list[dict[str, Any
 
     ``area.hcu_um2``, ``area.wtu_um2``: the units; ``area.kvpu_um2``: the whole KVPU, both units
     included; each also as ``_nand2``, in two-input NAND equivalents. ``area.dre_memory_bits``:
-    bits of the KVPU's memories, which the areas leave out. Raises :class:`~vrex.UserError`.
+    bits of the KVPU's memories, which the areas leave out; ``area.dre_shallow_bits``: bits of
+    those that are so shallow that the areas hold them, as flip-flops. Raises
+    :class:`~vrex.UserError`.
     """
     from vrex_hw.kvpu.core import KVPU
 
@@ -142,6 +149,7 @@ def figures(config: Config, liberty: Sequence[str | Path]) -> list[dict[str, Any
         (f"area.{unit}_nand2", round(area.nand2(name)), "NAND2") for unit, name in units.items()
     ]
     values.append(("area.dre_memory_bits", area.memory_bits, "bit"))
+    values.append(("area.dre_shallow_bits", area.shallow_bits, "bit"))
     return [
         {"name": name, "value": value, "unit": unit, "config": config.name}
         for name, value, unit in values
@@ -186,6 +194,9 @@ def _script(top: str, units: Sequence[str], library: Library) -> str:
         hierarchy -check -top {top}
         {keep}
         synth -flatten -run begin:fine
+        select t:$mem_v2
+        write_json -selected memories.json
+        select -clear
         select -set shallow t:$mem_v2 r:SIZE<{SHALLOW} %i
         memory_map @shallow
         opt -undriven -fine
@@ -195,8 +206,6 @@ def _script(top: str, units: Sequence[str], library: Library) -> str:
         abc {dont_use} {cells}
         opt_clean
         tee -q -o stat.json stat -json {cells}
-        select t:$mem_v2
-        write_json -selected memories.json
     """
 
 

@@ -9,10 +9,12 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from vrex_hw.config import WTUConfig
-from vrex_hw.kvpu.layouts import selection_layout
+from vrex_hw.kvpu.layouts import WORD_BITS, selection_layout
 
 TRAILER_BITS = 32
-SUM_BITS = 16
+SUM_BITS = 24
+HIT = 1 << WORD_BITS
+"""What a lane's hit bit counts for in its 16 bits of a selection's beat."""
 
 
 def beat_layout(tdata: ShapeLike, keep_bits: int = 0) -> data.StructLayout:
@@ -118,7 +120,7 @@ class Digest(wiring.Component):
 
     ``i`` takes TDATA as :func:`vrex_hw.kvpu.layouts.selection_layout` has it, with TLAST above
     it. ``o`` gives, for each packet, the trailer's low 32 bits and above them for each lane the
-    sum of (word + 1) over its hits, modulo 2^16. Takes a beat a cycle except after a trailer,
+    sum of 2^15 + word over its hits, modulo 2^24. Takes a beat a cycle except after a trailer,
     where it waits until its own beat has been taken.
     """
 
@@ -143,7 +145,7 @@ class Digest(wiring.Component):
             m.d.sync += self.o.valid.eq(0)
         with m.If(self.i.valid & self.i.ready):
             for total, lane in zip(sums, beat.tdata.lanes, strict=True):
-                step = Mux(lane.hit, lane.word + 1, 0)
+                step = lane.as_value() & lane.hit.replicate(HIT.bit_length())
                 m.d.sync += total.eq(Mux(beat.tlast, 0, total + step))
             with m.If(beat.tlast):
                 m.d.sync += self.o.valid.eq(1)
@@ -155,7 +157,7 @@ def digest(trailer: int, clusters: Iterable[int], config: WTUConfig) -> int:
     """Return the word that :class:`Digest` makes of a row that selects ``clusters``."""
     sums = [0] * config.lanes
     for number in clusters:
-        sums[number % config.lanes] += number // config.lanes + 1
+        sums[number % config.lanes] += HIT + number // config.lanes
     word = trailer
     for lane, total in enumerate(sums):
         word |= (total % (1 << SUM_BITS)) << (TRAILER_BITS + SUM_BITS * lane)

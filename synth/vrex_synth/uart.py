@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth import Array, Module, Signal
+from amaranth import Array, Module, Mux, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -104,7 +104,10 @@ class Reporter(wiring.Component):
         message = Signal.like(self.message)
         place = Signal(ceil_log2(SLOT))
         pause = Signal(range(self._pause + 1))
+        code, nibble, digit = Signal(8), Signal(4), Signal(8)
+        nibbles = Array(self.value[low : low + 4] for low in range(0, len(self.value), 4))
         m.d.comb += read.addr.eq(message * SLOT + place)
+        m.d.comb += digit.eq(Mux(nibble < 10, nibble + ord("0"), nibble + (ord("a") - 10)))
         with m.FSM():
             with m.State("pause"):
                 m.d.sync += [pause.eq(pause + 1), message.eq(self.message), place.eq(0)]
@@ -112,27 +115,20 @@ class Reporter(wiring.Component):
                     m.d.sync += pause.eq(0)
                     m.next = "read"
             with m.State("read"):
-                m.next = "decode"
-            with m.State("decode"):
-                m.d.sync += self.o.payload.eq(self._character(m, read.data))
-                m.d.sync += self.o.valid.eq(read.data != 0)
+                m.next = "take"
+            with m.State("take"):
+                m.d.sync += code.eq(read.data)
+                m.next = "look up"
+            with m.State("look up"):
+                m.d.sync += nibble.eq(nibbles[code[:7]])
+                m.next = "pause"
+                with m.If(code != 0):
+                    m.next = "form"
+            with m.State("form"):
+                m.d.sync += self.o.valid.eq(1)
+                m.d.sync += self.o.payload.eq(Mux(code[7], digit, code))
                 m.next = "send"
-                with m.If(read.data == 0):
-                    m.next = "pause"
             with m.State("send"), m.If(self.o.ready):
                 m.d.sync += [self.o.valid.eq(0), place.eq(place + 1)]
                 m.next = "read"
         return m
-
-    def _character(self, m: Module, code: Signal) -> Signal:
-        nibbles = Array(self.value[low : low + 4] for low in range(0, len(self.value), 4))
-        nibble = Signal(4)
-        character = Signal(8)
-        m.d.comb += nibble.eq(nibbles[code[:7]])
-        with m.If(~code[7]):
-            m.d.comb += character.eq(code)
-        with m.Elif(nibble < 10):
-            m.d.comb += character.eq(nibble + ord("0"))
-        with m.Else():
-            m.d.comb += character.eq(nibble + (ord("a") - 10))
-        return character

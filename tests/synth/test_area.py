@@ -85,8 +85,9 @@ def test_area_by_unit_with_memories_apart(liberty):
     source = verilog.convert(Pair(), name="pair")
     measured = area.measure(source, "pair", ["pair.deep", "pair.shallow"], liberty)
     assert measured.nand2_um2 == 2.0
-    assert [(m.unit, m.width, m.depth) for m in measured.memories] == [("pair.deep", 2, 64)]
-    assert measured.memory_bits == 128
+    found = sorted((m.unit, m.width, m.depth) for m in measured.memories)
+    assert found == [("pair.deep", 2, 64), ("pair.shallow", 2, 4)]
+    assert (measured.memory_bits, measured.shallow_bits) == (128, 8)
     deep, shallow = measured.um2["pair.deep"], measured.um2["pair.shallow"]
     assert 40 <= deep < 80, "four flip-flops and their reset"
     assert shallow >= deep + 8 * 10, "eight more flip-flops: the shallow memory"
