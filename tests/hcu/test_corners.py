@@ -37,6 +37,17 @@ def as_many_joinable_as_the_memory_holds(config, head):
     assert head.seen["joined the last in reach"] >= 1
 
 
+def newest_of_a_full_memory(config, head):
+    """Its slot was the oldest's, whose word is still in reach."""
+    registers = equal_only(config)
+    packets = []
+    for opened in range(config.joinable, config.joinable + 5):
+        head = Head()
+        packets.append(head.packet([*range(opened), opened - 1, opened - 1], registers))
+        assert head.seen["joined the newest"] == 2
+    yield session(packets, registers)
+
+
 def full_clusters(config, head):
     registers = equal_only(config, cluster_cap=2)
     packets = [head.packet([1, 1, 1, 1, 2, 1, 2, 2], registers), head.packet([2, 1], registers)]
@@ -164,6 +175,7 @@ def reset_in_mid_packet(config, head):
 CORNERS = (
     one_cluster,
     as_many_joinable_as_the_memory_holds,
+    newest_of_a_full_memory,
     full_clusters,
     all_ties,
     thresholds_nothing_and_everything_is_below,
