@@ -58,6 +58,14 @@ def full_clusters(config, head):
     assert head.seen["all full"] >= 2 and head.seen["filled"] >= 4
 
 
+def heads_that_use_the_same_number(config, head):
+    registers = equal_only(config, cluster_cap=4)
+    other = Head(clusters=[Cluster(hash=5, first=0, count=1)], index=1)
+    packets = [head.packet([5, 5, 5], registers), other.packet([5, 5, 5, 5], registers)]
+    yield session(packets, registers)
+    assert other.seen["joined"] == 3
+
+
 def all_ties(config, head):
     registers = equal_only(config, hamming_threshold=2, cluster_cap=2)
     packets = [head.packet([1, 2, 4, 8], registers), head.packet([0, 0, 0, 0], registers)]
@@ -177,6 +185,7 @@ CORNERS = (
     as_many_joinable_as_the_memory_holds,
     newest_of_a_full_memory,
     full_clusters,
+    heads_that_use_the_same_number,
     all_ties,
     thresholds_nothing_and_everything_is_below,
     first_frame,

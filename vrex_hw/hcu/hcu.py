@@ -29,8 +29,8 @@ class HCU(wiring.Component):
     - ``job``: ``first_index`` of the packet's first token, its ``tokens`` (0 or more), the number
       ``base`` of the lowest open cluster, and how many open clusters (``entries``) the table
       stream brings. ``resume``: the head of the job before goes on, its state is still here;
-      ``base`` and ``entries`` are ignored and no table is read. Across a resume ``join_window``
-      may shrink, not grow. A job is taken, and its table read, while the one before runs.
+      ``base`` and ``entries`` are ignored and no table is read. Across a resume the windows may
+      shrink, not grow. A job is taken, and its table read, while the one before runs.
     - ``table``: the open clusters, ascending; entry k is cluster base + k.
     - ``hash``: the tokens' bits.
     - ``assign``: a beat a token (``opened``: its cluster is new), then the trailer (``last``) with
