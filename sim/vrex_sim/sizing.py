@@ -68,7 +68,7 @@ def check_fits(trace: Trace, params: Params, config: Config, clusters: int, seal
     if trace.head_dim not in config.head_dims:
         raise UserError(
             f"{where}: head_dims is {list(config.head_dims)}: the trace has head dimension "
-            f"{trace.head_dim}"
+            f"{trace.head_dim}, so add it, or leave the configuration out"
         )
     for field, has, what, needs in (
         ("hcu.hyperplanes", config.hcu.hyperplanes, "n_hyperplanes", params.n_hyperplanes),

@@ -85,7 +85,7 @@ def damaged(tensors, how):
 @pytest.mark.parametrize(
     ("how", "fragments"),
     [
-        ("dtype", ["q", "bfloat16"]),
+        ("dtype", ["q", "F32", "BF16"]),
         ("shape", ["k", "32"]),
         ("nan", ["v", "[3, 2, 1, 5]"]),
         ("missing", ["k"]),
