@@ -17,7 +17,7 @@ from vrex_sim.benches.wtu_figures import hardest
 from vrex_sim.benches.wtu_rows import Row, arguments
 
 TINY = WTUConfig(lanes=4, entries=64, candidates=4)
-WIDE = WTUConfig(lanes=16, entries=512)
+WIDE = WTUConfig(lanes=8, entries=256)
 CONFIGS = {
     "tiny": TINY,
     "wide": WIDE,
@@ -25,19 +25,19 @@ CONFIGS = {
     "narrow": WTUConfig(
         lanes=2, entries=8, weight_bits=5, count_bits=3, digit_bits=3, candidates=2
     ),
-    "single_bits": WTUConfig(lanes=2, entries=4, weight_bits=3, count_bits=2, digit_bits=1),
 }
 
 
 @functools.cache
-def emit(config: WTUConfig) -> str:
-    return verilog.convert(WTU(config), name="wtu")
+def emit(config: WTUConfig) -> tuple[WTU, str]:
+    unit = WTU(config)
+    return unit, verilog.convert(unit, name="wtu")
 
 
 def run(config, rows, *, idle=0.0, stall=0.0, seed=1):
     values = {"config": dataclasses.asdict(config), "seed": seed, "idle": idle, "stall": stall}
     return runner.run(
-        emit(config), "wtu", "vrex_sim.benches.wtu", {**values, **arguments(rows, config)}
+        emit(config)[1], "wtu", "vrex_sim.benches.wtu", {**values, **arguments(rows, config)}
     )
 
 
@@ -85,7 +85,6 @@ def random_row(rng: np.random.Generator, config: WTUConfig) -> Row:
         ("wide", 50, 0.3, 0.6, 5),
         ("one_lane", 200, 0.3, 0.3, 6),
         ("narrow", 250, 0.3, 0.3, 7),
-        ("single_bits", 250, 0.0, 0.3, 8),
     ],
 )
 def test_random_rows(name, rows, idle, stall, seed):
@@ -153,7 +152,7 @@ def test_a_reset_at_any_moment_leaves_nothing_behind(config):
     """Rows cut off in mid-row, while they are resolved and while they are emitted."""
     rng = np.random.default_rng(9)
     rows = []
-    for moment in [0, *range(1, 60, 2)]:
+    for moment in [0, *range(1, 60, 3)]:
         for lost in (random_row(rng, config), Row.make([TOP] * config.entries, 1, R)):
             rows += [dataclasses.replace(lost, reset=moment), random_row(rng, config)]
     run(config, rows)
@@ -201,6 +200,24 @@ def test_the_worst_row_takes_no_more_than_a_reading_for_each_digit():
     passes = [r / -(-len(row.weights) // 4) for r, row in zip(reads, rows, strict=True)]
     digits = -(-(TINY.weight_bits - 1 + 6) // TINY.digit_bits)
     assert digits <= max(passes) <= digits + 1 <= 9
+
+
+@pytest.mark.parametrize("name", ["tiny", "wide"])
+def test_cycles_are_those_of_the_docstring(name):
+    """Without stalls a row takes its beats, readings, buckets, a constant, and some a round."""
+    config = CONFIGS[name]
+    rng = np.random.default_rng(11)
+    same = {"ratio": R, "k_min": 4, "k_max": 16}
+    rows = [dataclasses.replace(random_row(rng, config), **same) for _ in range(60)]
+    result = run(config, rows)
+    unit, _ = emit(config)
+    beats = np.array([-(-len(row.weights) // config.lanes) for row in rows])
+    cycles = np.diff(result["trailers"], prepend=result["first"] - 1)
+    in_rounds = cycles - beats - result["reads"] - result["buckets"] - unit.cycles_a_row
+    rounds, rest = np.divmod(in_rounds, unit.cycles_a_round)
+    assert set(rest) == {0, 1}, "one more where the last reading has a hit"
+    assert rounds.min() == 0
+    assert 1 < rounds.max() <= unit.most_rounds
 
 
 def test_coverage_of_what_rows_can_do(capsys):

@@ -107,14 +107,15 @@ class Lane(wiring.Component):
             candidates.put.eq(counts & put),
         ]
         target = Signal.like(bin_)
-        m.d.sync += [target.eq(bin_), self.content.eq(histogram.content)]
+        m.d.sync += target.eq(Mux(self.look, self.bin, bin_))
         m.d.comb += [
             self.result.word.eq(kept.word),
             self.mass.eq(multiplier.product),
-            histogram.bin.eq(Mux(self.look, self.bin, target)),
+            histogram.bin.eq(target),
             histogram.mass.eq(multiplier.product),
             histogram.clear.eq(self.turn),
             self.seen.eq(histogram.seen),
+            self.content.eq(histogram.content),
             candidates.entry.eq(kept),
             candidates.turn.eq(self.turn),
             self.overflow.eq(candidates.overflow),

@@ -9,6 +9,8 @@ from vrex_hw.config import NUMBER_BITS, WTUConfig
 
 RATIO_BITS = 17
 """Width of the ratio: units of 2^-16, 0 to 65536."""
+CHUNK_BITS = 16
+"""Bits of a row's sum that one step of the threshold's multiplication takes."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,11 @@ class Layouts:
     def sum_bits(self) -> int:
         """Width of the sum of a whole row's masses, which cannot overflow it."""
         return self.mass_bits + self.index_bits
+
+    @property
+    def chunks(self) -> int:
+        """Steps in which the sum is multiplied by the ratio, 16 bits at a time."""
+        return -(-self.sum_bits // CHUNK_BITS)
 
     @property
     def clusters_bits(self) -> int:

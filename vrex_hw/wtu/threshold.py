@@ -5,10 +5,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from vrex_hw.multiplier import Multiplier
-from vrex_hw.wtu.layouts import RATIO_BITS, Layouts
+from vrex_hw.wtu.layouts import CHUNK_BITS, RATIO_BITS, Layouts
 from vrex_hw.wtu.tree import AdderTree
-
-CHUNK_BITS = 16
 
 
 class Threshold(wiring.Component):
@@ -42,18 +40,14 @@ class Threshold(wiring.Component):
         )
 
     @property
-    def chunks(self) -> int:
-        """Steps of the multiplication: the sum is taken 16 bits at a time."""
-        return -(-self._layouts.sum_bits // CHUNK_BITS)
-
-    @property
     def latency(self) -> int:
         """Cycles from the last beat to ``threshold``."""
-        return self._tree.latency + 1 + Multiplier.LATENCY + self.chunks
+        return self._tree.latency + 1 + Multiplier.LATENCY + self._layouts.chunks
 
     def elaborate(self, platform: object) -> Module:
         """Tree, sum, and a multiplication from the highest chunk down."""
         m = Module()
+        chunks = self._layouts.chunks
         m.submodules.tree = tree = self._tree
         m.submodules.multiplier = multiplier = Multiplier(RATIO_BITS, CHUNK_BITS)
         m.d.comb += tree.terms.eq(self.masses)
@@ -62,16 +56,16 @@ class Threshold(wiring.Component):
             add, last = _next(m, add), _next(m, last)
 
         total = Signal(self._layouts.sum_bits)
-        rest = Signal(self.chunks * CHUNK_BITS)
+        rest = Signal(chunks * CHUNK_BITS)
         fresh = Signal(init=1)
         so_far = Signal.like(total)
         m.d.comb += so_far.eq(Mux(fresh, 0, total) + tree.total)
         with m.If(add):
             m.d.sync += [total.eq(so_far), fresh.eq(last)]
 
-        left = Signal(range(self.chunks + 1))
+        left = Signal(range(chunks + 1))
         with m.If(last):
-            m.d.sync += [rest.eq(so_far), left.eq(self.chunks)]
+            m.d.sync += [rest.eq(so_far), left.eq(chunks)]
         with m.Elif(left != 0):
             m.d.sync += [rest.eq(rest << CHUNK_BITS), left.eq(left - 1)]
         m.d.comb += [multiplier.a.eq(self.ratio), multiplier.b.eq(rest[-CHUNK_BITS:])]

@@ -21,6 +21,8 @@ from vrex_hw.wtu.walk import Walk
 
 COUNTERS = ("rows", "reads", "buckets", "busy", "stalled_in", "stalled_out")
 RESULT = ("done", "crossing", "crossed", "whole", "clusters")
+WALK_CYCLES = 2
+"""Of a walk, besides the adder tree and a cycle a bucket."""
 
 
 class WTU(wiring.Component):
@@ -35,10 +37,11 @@ class WTU(wiring.Component):
     bin; a *round* reads the row and histograms that bin by the key's next ``digit_bits`` bits;
     rounds go on until the crossing bin is one cluster or is taken whole, and one more reading
     emits the result. Candidate buffers that hold all that matters are read in place of the row.
-    At most ceil((weight_bits - 1 + log2(entries)) / digit_bits) rounds.
 
-    Throughput: a beat a cycle while a row streams in, then about 20 cycles and those that read;
-    :attr:`reads` counts these. The next row is taken when the trailer is.
+    Throughput: a row takes a cycle for each of its beats, for each reading and for each bucket
+    that is visited, :attr:`cycles_a_row` on top and :attr:`cycles_a_round` for each round, of
+    which there are at most :attr:`most_rounds`; stalls on either side come on top. The next row
+    is taken when the trailer is.
 
     Ports
     -----
@@ -73,13 +76,32 @@ class WTU(wiring.Component):
         """The sizes it was generated for."""
         return self._config
 
+    @property
+    def cycles_a_row(self) -> int:
+        """Cycles that every row takes besides beats, readings, buckets and rounds.
+
+        One more where the last reading has a hit.
+        """
+        walk = self._config.lane_bits + WALK_CYCLES
+        return Lane.LATENCY + self._layouts.chunks + walk + Lane.LATENCY + 1
+
+    @property
+    def cycles_a_round(self) -> int:
+        """Cycles that a round takes besides readings and buckets."""
+        return Lane.LATENCY + 1 + self._config.lane_bits + WALK_CYCLES
+
+    @property
+    def most_rounds(self) -> int:
+        """Most rounds of any row: digits of the key below the weight's leading one."""
+        return -(-(self._layouts.key_bits - 1) // self._config.digit_bits)
+
     def elaborate(self, platform: object) -> Module:
         """Connect lanes, trees, walk and emitter under the sequencer."""
         m = Module()
         shapes = self._layouts
         m.submodules.threshold = threshold = Threshold(shapes)
         m.submodules.prefix = prefix = Prefix(shapes)
-        m.submodules.sequencer = sequencer = Sequencer(shapes, threshold.chunks)
+        m.submodules.sequencer = sequencer = Sequencer(shapes, shapes.chunks)
         m.submodules.emitter = emitter = Emitter(shapes)
         lanes = [Lane(shapes, number) for number in range(self._config.lanes)]
         mass_tree = AdderTree(len(lanes), shapes.bin_lane["mass"].width)
