@@ -162,7 +162,9 @@ def _read(path: Path) -> str:
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
         return data.decode("latin-1")
-    except (OSError, EOFError, zlib.error) as error:
+    except OSError as error:
+        raise UserError(f"Liberty file {path} cannot be read: {error.strerror or error}") from None
+    except (EOFError, zlib.error) as error:
         raise UserError(f"Liberty file {path} cannot be read: {error}") from None
 
 

@@ -127,10 +127,13 @@ def _cluster_job(vectors: Vectors, config: Config, head: _Head, tokens: int, res
 def _select_jobs(vectors: Vectors, config: Config, params: Params, rng: random.Random) -> int:
     """Add the select jobs and return how many rows they have."""
     longest = config.wtu.entries
-    counts = [rng.randint(1, params.cluster_cap) for _ in range(longest)]
-    short = [rng.randint(0, 0xFFFF) for _ in range(config.wtu.lanes + 1)]
-    skewed = [int(65536 * rng.random() ** 6) for _ in range(longest)]
-    jobs = [[short], [skewed, [40000] * longest, [0] * (longest - 1)]]
+    most = (1 << config.wtu.weight_bits) - 1
+    highest_count = min(params.cluster_cap, (1 << config.wtu.count_bits) - 1)
+    counts = [rng.randint(1, highest_count) for _ in range(longest)]
+    short = [rng.randint(0, most) for _ in range(config.wtu.lanes + 1)]
+    skewed = [round(most * rng.random() ** 6) for _ in range(longest)]
+    tied = [most // 2] * longest
+    jobs = [[short], [skewed, tied, [0] * (longest - 1)]]
     for rows in jobs:
         vectors.program += [
             write("rows", len(rows)),

@@ -5,7 +5,7 @@ import copy
 import pytest
 from amaranth.sim import Simulator
 
-from vrex_hw.config import CONFIGS
+from vrex_hw.config import CONFIGS, Config, HCUConfig, WTUConfig
 from vrex_synth import vectors
 from vrex_synth.harness import CHECKERS, Harness
 from vrex_synth.selftest import SelfTest
@@ -16,9 +16,9 @@ VECTORS = vectors.build(TINY)
 MOST_CYCLES = 5000
 
 
-def run(changed):
+def run(changed, config=TINY):
     """Return passed, the checker that failed or None, and the index of the wrong word."""
-    dut, seen = Harness(TINY, changed), []
+    dut, seen = Harness(config, changed), []
 
     async def process(ctx):
         for _ in range(MOST_CYCLES):
@@ -41,6 +41,14 @@ def simulate(dut, process):
 
 def test_it_passes_on_the_good_design():
     assert run(VECTORS) == [1, None, 0]
+
+
+def test_it_fits_the_smallest_sizes():
+    smallest = Config(
+        hcu=HCUConfig(hyperplanes=9, width=4, accumulators=2, joinable=4, open=4),
+        wtu=WTUConfig(lanes=1, entries=2, weight_bits=3, count_bits=2, candidates=2),
+    )
+    assert run(vectors.build(smallest), smallest) == [1, None, 0]
 
 
 @pytest.mark.parametrize(
