@@ -1,4 +1,7 @@
-"""AXI4-Stream and AXI4-Lite for benches, made of the valid/ready drivers."""
+"""AXI4-Stream and AXI4-Lite for long runs, made of the lean valid/ready drivers.
+
+:mod:`vrex_sim.kvpu_bus` does the same with cocotbext-axi, which is the independent check.
+"""
 
 from typing import Any
 

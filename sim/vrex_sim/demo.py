@@ -46,7 +46,7 @@ def demo(out_dir: Path, console: Console) -> list[Path]:
         for engine in ("float", "exact"):
             runs[engine] = reference.run(trace, trace.params, engine, bar(f"{engine} reference"))
         expected = runs["exact"][0]
-        config = engine_rtl.fit(trace, trace.params, None, expected)
+        config = engine_rtl.size(trace, trace.params, expected)
         emitted = bar("Verilog emitted")
         emitted(0, 1)
         verilog = generate(config, top="kvpu", out_dir=out_dir)
@@ -111,6 +111,7 @@ def _hardware(config: Config, summary: dict[str, Any]) -> Iterator[tuple[str, st
     yield f"WTU utilisation (beats of {config.wtu.lanes} over busy)", f"{used['wtu']:.1%}"
     yield "rows thresholded", f"{summary['counters']['wtu_rows']:,}"
     yield "passes over a row, beside streaming it in", f"{summary['passes_per_row']:.2f}"
+    yield "cycles a row", f"{cycles['wtu'] / summary['counters']['wtu_rows']:.1f}"
     yield "buckets visited a row", f"{summary['buckets_per_row']:.2f}"
 
 

