@@ -14,7 +14,8 @@ from vrex_hw.config import WTUConfig
 from vrex_hw.wtu import WTU
 from vrex_sim import runner
 from vrex_sim.benches.wtu_figures import hardest
-from vrex_sim.benches.wtu_rows import Row, arguments
+from vrex_sim.benches.wtu_rows import Row
+from vrex_sim.benches.wtu_wanted import arguments, wanted
 
 TINY = WTUConfig(lanes=4, entries=64, candidates=4)
 WIDE = WTUConfig(lanes=8, entries=256)
@@ -91,7 +92,7 @@ def test_random_rows(name, rows, idle, stall, seed):
     config = CONFIGS[name]
     rng = np.random.default_rng(seed)
     rows = [random_row(rng, config) for _ in range(rows)]
-    assert all(set(np.flatnonzero(row.wanted())) == definition(row) for row in rows[:100])
+    assert all(set(np.flatnonzero(wanted(row))) == definition(row) for row in rows[:100])
     run(config, rows, idle=idle, stall=stall, seed=seed)
 
 
@@ -144,7 +145,7 @@ def test_corners(capsys):
         run(TINY, [CORNERS[name] for name in order], idle=idle, stall=stall, seed=seed)
         random.Random(seed).shuffle(order)
     for name, row in CORNERS.items():
-        assert set(np.flatnonzero(row.wanted())) == definition(row), name
+        assert set(np.flatnonzero(wanted(row))) == definition(row), name
 
 
 @pytest.mark.parametrize("config", [TINY, WIDE], ids=["tiny", "wide"])
@@ -227,11 +228,11 @@ def test_coverage_of_what_rows_can_do(capsys):
     result = run(TINY, rows)
     seen = Counter()
     for row, reads in zip(rows, result["reads"].tolist(), strict=True):
-        words, picked = -(-len(row.weights) // TINY.lanes), int(row.wanted().sum())
+        words, picked = -(-len(row.weights) // TINY.lanes), int(wanted(row).sum())
         weights, taking_part = row.weights[row.valid], int(row.valid.sum())
-        least = row.weights[row.wanted()].min() if picked else 0
+        least = row.weights[wanted(row)].min() if picked else 0
         total = (row.weights * row.counts)[row.valid].sum()
-        share = (row.weights * row.counts)[row.wanted()].sum()
+        share = (row.weights * row.counts)[wanted(row)].sum()
         seen["nobody takes part"] += taking_part == 0
         seen["everybody is selected"] += 0 < taking_part == picked
         seen["one is selected"] += picked == 1
@@ -240,7 +241,7 @@ def test_coverage_of_what_rows_can_do(capsys):
         seen["the ratio ends it"] += row.k_min < picked < row.k_max and picked < taking_part
         seen["the ratio is met exactly"] += int(share) * RATIO_ONE == row.ratio * int(total) > 0
         seen["a tie is cut"] += bool(
-            picked and (weights == least).sum() > (row.weights[row.wanted()] == least).sum()
+            picked and (weights == least).sum() > (row.weights[wanted(row)] == least).sum()
         )
         seen["zero weights are cut"] += picked > 0 == least and picked < taking_part
         seen["the candidates do"] += 0 < reads < words

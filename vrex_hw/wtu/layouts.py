@@ -34,11 +34,6 @@ class Layouts:
         return self.config.weight_bits + self.index_bits
 
     @property
-    def position(self) -> range:
-        """Where a prefix of the key may end: its bits from there up are the prefix."""
-        return range(self.key_bits + 1)
-
-    @property
     def floor(self) -> int:
         """While a row streams in, weights of 2^floor or more go into the candidate buffers.
 

@@ -1,7 +1,7 @@
 """Bench of the WTU: sends rows and compares every selection with the definition's.
 
 Arguments: ``config`` (fields of WTUConfig), ``seed``, ``idle``, ``stall`` and the rows as
-:func:`vrex_sim.benches.wtu_rows.arguments` packs them. Rows with the same settings follow each
+:func:`vrex_sim.benches.wtu_wanted.arguments` packs them. Rows with the same settings follow each
 other without a pause. Gives back, for each row that was not lost in a reset, ``reads`` (cycles
 that read row memory or candidates), ``buckets`` and the cycle of its trailer (``trailers``); also
 ``first``, the cycle of the first beat, and ``counters``, as they stand at the end.

@@ -17,7 +17,8 @@ from vrex.params import RATIO_ONE
 from vrex_hw.config import Config, WTUConfig
 from vrex_hw.wtu import WTU
 from vrex_sim import runner
-from vrex_sim.benches.wtu_rows import Row, arguments
+from vrex_sim.benches.wtu_rows import Row
+from vrex_sim.benches.wtu_wanted import arguments
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "video-layer1.safetensors"
 """The trace that ships with the project."""

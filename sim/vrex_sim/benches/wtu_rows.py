@@ -1,14 +1,12 @@
-"""Rows for the WTU, as a bench takes them and as the definition answers them."""
+"""Rows for the WTU, as its bench takes them; no torch here, which loads slowly."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from resv_ref import wicsum
 from vrex import Params
 from vrex.params import K_MAX_NONE, RATIO_ONE
 from vrex_hw.config import WTUConfig
@@ -49,15 +47,6 @@ class Row:
             k_max=None if self.k_max == K_MAX_NONE else self.k_max,
         )
 
-    def wanted(self) -> NDArray[np.bool_]:
-        """Return the set of the sorted definition, [n] bool, by the reference."""
-        taking_part = np.flatnonzero(self.valid)
-        weights = torch.from_numpy(self.weights[taking_part])[None]
-        picked = wicsum.select(weights, torch.from_numpy(self.counts[taking_part]), self.params)
-        wanted = np.zeros(len(self.weights), dtype=bool)
-        wanted[taking_part] = picked[0].numpy()
-        return wanted
-
     def beats(self, config: WTUConfig) -> Iterator[int]:
         """Yield the packed beats of the packet; lanes past the row's end are not valid."""
         width, weight_bits = config.weight_bits + config.count_bits + 1, config.weight_bits
@@ -72,23 +61,8 @@ class Row:
             yield beat
 
 
-def arguments(rows: Iterable[Row], config: WTUConfig) -> dict[str, Any]:
-    """Return ``rows``, and what is wanted of them, as arguments of the bench."""
-    rows = list(rows)
-    return {
-        "lengths": np.array([len(row.weights) for row in rows]),
-        "weights": np.concatenate([row.weights for row in rows]),
-        "counts": np.concatenate([row.counts for row in rows]),
-        "valid": np.concatenate([row.valid for row in rows]),
-        "settings": np.array([(row.ratio, row.k_min, row.k_max, row.reset) for row in rows]),
-        "wanted": np.concatenate(
-            [row.wanted() & (len(row.weights) <= config.entries) for row in rows]
-        ),
-    }
-
-
 def unpack(given: dict[str, Any]) -> Iterator[tuple[Row, NDArray[np.bool_]]]:
-    """Yield each row and its wanted set from what :func:`arguments` made."""
+    """Yield each row and its wanted set from what ``wtu_wanted.arguments`` made."""
     ends = np.cumsum(given["lengths"])[:-1]
     columns = [np.split(given[name], ends) for name in ("weights", "counts", "valid", "wanted")]
     for *row, wanted, settings in zip(*columns, given["settings"].tolist(), strict=True):
