@@ -1,5 +1,6 @@
 """The demo: a trained model's keys and queries through all three engines, in one table."""
 
+import sysconfig
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,10 @@ from vrex_hw.generate import generate
 from vrex_sim import engine_rtl
 
 TRACE = "video-layer1.safetensors"
-EXAMPLES = (Path(__file__).parents[2] / "examples", Path(__file__).parent / "examples")
+EXAMPLES = (
+    Path(__file__).parents[2] / "examples",
+    Path(sysconfig.get_path("data")) / "share" / "vrex" / "examples",
+)
 """Where the trace lies: in a checkout, and in an installed package."""
 Run = tuple[dict[str, Tensor], dict[str, Any]]
 
