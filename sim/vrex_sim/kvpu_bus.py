@@ -48,8 +48,14 @@ class Kvpu:
         """``dut`` is cocotb's handle of the emitted top, ``config`` what it was emitted for."""
         self.tb = Bench(dut, seed=seed, patience=patience)
         self.config = config
+        self._pauses = 0
         logging.getLogger(f"cocotb.{dut._name}").setLevel(logging.WARNING)
         self.lite = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
+        write, read = self.lite.write_if, self.lite.read_if
+        for channel in (write.aw_channel, write.w_channel, read.ar_channel):
+            self._pause(channel, idle)
+        for channel in (write.b_channel, read.r_channel):
+            self._pause(channel, stall)
         self.source = {name: self._stream(AxiStreamSource, name, idle) for name in SINKS}
         self.sink = {name: self._stream(AxiStreamSink, name, stall) for name in SOURCES}
         self._packers = {n: Packer(s) for n, s in stream_layouts(config).items()}
@@ -59,9 +65,15 @@ class Kvpu:
         dut = self.tb.dut
         whole = {} if hasattr(dut, f"{name}_tkeep") else {"byte_lanes": 1}
         stream = kind(AxiStreamBus.from_prefix(dut, name), dut.clk, dut.rst, **whole)
-        if pause:
-            stream.set_pause_generator(_coin(random.Random(f"{self.tb.seed} {name}"), pause))
+        self._pause(stream, pause)
         return stream
+
+    def _pause(self, channel: Any, probability: float) -> None:
+        """Hold ``channel`` up with ``probability`` a cycle, each on its own."""
+        if probability:
+            self._pauses += 1
+            rng = random.Random(f"{self.tb.seed} {self._pauses}")
+            channel.set_pause_generator(_coin(rng, probability))
 
     async def reset(self) -> None:
         """Start the clock and reset the device."""

@@ -111,7 +111,7 @@ async def random_traffic(dut: Any) -> None:
     """Jobs of both kinds at once, each with parameters of its own, all streams stalling."""
     a = arguments()
     rng = random.Random(a["seed"])
-    bus = make(dut, patience=400_000)
+    bus = make(dut, patience=60_000)
     await bus.reset()
     clusters = traffic.cluster_jobs(rng, bus.config.hcu, a["jobs"])
     selects = traffic.select_jobs(rng, bus.config, a["jobs"])
