@@ -48,6 +48,18 @@ def newest_of_a_full_memory(config, head):
     yield session(packets, registers)
 
 
+def as_many_open_as_the_memory_holds(config, head):
+    registers = equal_only(config, recent_window=config.open)
+    packets = [
+        head.packet(range(config.open - 1), registers),
+        head.packet([config.open], registers),
+        head.refused([0]),
+        head.packet([], registers),
+    ]
+    yield session(packets, registers)
+    assert packets[-1]["job"]["entries"] == config.open
+
+
 def full_clusters(config, head):
     registers = equal_only(config, cluster_cap=2)
     packets = [head.packet([1, 1, 1, 1, 2, 1, 2, 2], registers), head.packet([2, 1], registers)]
@@ -184,6 +196,7 @@ CORNERS = (
     one_cluster,
     as_many_joinable_as_the_memory_holds,
     newest_of_a_full_memory,
+    as_many_open_as_the_memory_holds,
     full_clusters,
     heads_that_use_the_same_number,
     all_ties,
