@@ -1,6 +1,6 @@
-"""What the reference and the hardware share: ReSV's parameters and the one error a user sees."""
+"""What the reference and the hardware share: ReSV's parameters and the errors a user sees."""
 
-from vrex.errors import UserError
+from vrex.errors import HardwareError, UserError
 from vrex.params import MODES, Params
 
-__all__ = ["MODES", "Params", "UserError"]
+__all__ = ["MODES", "HardwareError", "Params", "UserError"]

