@@ -1,4 +1,4 @@
-"""The `vrex` command and how it ends: bad input is one line on stderr and exit code 2, wrong hardware 1."""
+"""The `vrex` command and how it ends: code 2 and one line for bad input, 1 for wrong hardware."""
 
 import sys
 
