@@ -66,3 +66,17 @@ def test_a_mismatch_names_the_place_and_leaves_a_short_waveform(doubler):
     cycle = int(found[1])
     window = waves.Window.read(path.parent / waves.FAILURE)
     assert window.first_cycle == cycle - waves.BEFORE
+    assert value_before(vcd, "o__payload", window.origin + cycle * waves.PERIOD) & 0x1FFFF == 1
+    assert value_before(vcd, "o__valid", window.origin + cycle * waves.PERIOD) == 1
+
+
+def value_before(vcd, name, time):
+    """Return what the port holds just before ``time``."""
+    symbol = re.search(rf"\$var wire +\d+ (\S+) {name} ", vcd)[1]
+    body, value, now = vcd.partition("$enddefinitions")[2], None, 0
+    for line in body.splitlines():
+        if line.startswith("#"):
+            now = int(line[1:])
+        elif now < time and re.fullmatch(rf"(b[01]+ |[01]){re.escape(symbol)}", line):
+            value = int(line.removeprefix("b").removesuffix(symbol), 2)
+    return value
