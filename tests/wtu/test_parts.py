@@ -1,5 +1,6 @@
 """Parts of the WTU that have a number to get right, alone in Amaranth's simulator."""
 
+import gc
 import random
 
 import pytest
@@ -98,3 +99,4 @@ def test_sizes_that_cannot_be_are_refused():
     ):
         with pytest.raises(ValueError, match=what):
             make()
+    gc.collect()  # Amaranth warns of each object that is thrown away: have it done here

@@ -26,7 +26,7 @@ class Sequencer(wiring.Component):
     overflow : a lane lost a candidate in the pass that just ended.
     arrived, last : a beat of the pass (its last) leaves the lanes.
     start, fresh : start the walk, for the first time in this row.
-    done, crossing, crossed, whole, clusters : the walk's result.
+    done, crossing, whole, clusters : the walk's result.
     octave, digit : move the prefix on to the crossing bin.
     room, reserve, end, ended, number, error : see :class:`~vrex_hw.wtu.emitter.Emitter`.
     """
@@ -63,7 +63,6 @@ class Sequencer(wiring.Component):
                 "fresh": Out(1),
                 "done": In(1),
                 "crossing": In(range(layouts.bins)),
-                "crossed": In(1),
                 "whole": In(1),
                 "clusters": In(layouts.clusters_bits),
                 "octave": Out(1),
@@ -85,6 +84,7 @@ class Sequencer(wiring.Component):
         settled = self._delay_line(m, issue, last)
         length = Signal(range(config.words))
         too_long = Signal()
+        clear = Signal()
         held = Signal()
         is_fill, is_emit = Signal(), Signal()
         m.d.comb += [
@@ -100,6 +100,8 @@ class Sequencer(wiring.Component):
         with m.Else():
             m.d.comb += self.source.eq(Source.ROW)
 
+        m.d.comb += self.turn.eq(clear | self.octave | self.digit)
+        m.d.sync += clear.eq(self.ended)
         with m.If(issue):
             m.d.sync += self.index.eq(self.index + 1)
         with m.FSM():
@@ -129,7 +131,6 @@ class Sequencer(wiring.Component):
                 m.d.comb += [
                     self.octave.eq(self.done & is_fill),
                     self.digit.eq(self.done & ~is_fill),
-                    self.turn.eq(self.done),
                 ]
                 with m.If(self.done):
                     m.d.sync += [
@@ -151,7 +152,6 @@ class Sequencer(wiring.Component):
             with m.State("TRAILER"):
                 m.d.comb += self.end.eq(1)
                 with m.If(self.ended):
-                    m.d.comb += self.turn.eq(1)
                     m.d.sync += [
                         self.task.eq(Task.FILL),
                         self.index.eq(0),

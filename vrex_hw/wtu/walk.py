@@ -1,7 +1,7 @@
 """The stop rule: walk a histogram from the top to the bin in which the selection ends."""
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from vrex_hw.config import NUMBER_BITS
@@ -24,9 +24,8 @@ class Walk(wiring.Component):
     busy, bin : a bin is looked at, and which.
     content : what the bin has, ``latency`` cycles after ``bin`` named it.
     visited : pulses for every bin that counted.
-    done : pulses when the walk has ended; the rest is valid then.
+    done : pulses when the walk has ended; the rest is valid then, all from registers.
     crossing : the bin in which the selection ends; 0 if everything is selected.
-    crossed : the rule held (else everything is selected).
     whole : all of the crossing bin is selected.
     clusters : how many clusters are in the crossing bin and above.
     """
@@ -51,7 +50,6 @@ class Walk(wiring.Component):
                 "visited": Out(1),
                 "done": Out(1),
                 "crossing": Out(range(layouts.bins)),
-                "crossed": Out(1),
                 "whole": Out(1),
                 "clusters": Out(layouts.clusters_bits),
             }
@@ -60,7 +58,8 @@ class Walk(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Issue, wait for the adder tree, add up, decide."""
         m = Module()
-        arrived, arrived_bin = self._issue(m)
+        stop = Signal()
+        arrived, arrived_bin = self._issue(m, stop)
         shapes = self._layouts
         total = Signal(shapes.bin)
         before = Signal(shapes.bin)
@@ -72,27 +71,36 @@ class Walk(wiring.Component):
                 total.clusters.eq(total.clusters + self.content.clusters),
                 alone.eq(self.content.clusters == 1),
             ]
-        m.d.sync += [self.visited.eq(arrived & ~self.done), self.crossing.eq(arrived_bin)]
-
-        above, within_min, within_max = Signal(), Signal(), Signal()
-        m.d.comb += [
-            above.eq(total.mass > self.threshold),
-            within_min.eq(total.clusters <= self.k_min),
-            within_max.eq(total.clusters <= self.k_max),
-            self.crossed.eq(
-                (total.clusters >= self.k_max) | ((total.clusters >= self.k_min) & above)
-            ),
-            self.whole.eq(alone | (within_max & (within_min | ~above)) | ~self.crossed),
-            self.clusters.eq(total.clusters),
-            self.done.eq(self.visited & (self.crossed | (self.crossing == 0))),
-        ]
-        with m.If(self.done):
+        m.d.sync += self.visited.eq(arrived & ~stop)
+        self._decide(m, arrived_bin, total, alone, stop)
+        with m.If(stop):
             m.d.sync += total.eq(before)
         with m.If(self.start & self.fresh):
             m.d.sync += total.eq(0)
         return m
 
-    def _issue(self, m: Module) -> tuple[Signal, Signal]:
+    def _decide(
+        self, m: Module, arrived_bin: Signal, total: data.View, alone: Signal, stop: Signal
+    ) -> None:
+        """Apply the rule to ``total``, which ends with the bin that just arrived."""
+        current = Signal.like(self.crossing)
+        above, within_min, within_max, crossed = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            above.eq(total.mass > self.threshold),
+            within_min.eq(total.clusters <= self.k_min),
+            within_max.eq(total.clusters <= self.k_max),
+            crossed.eq((total.clusters >= self.k_max) | ((total.clusters >= self.k_min) & above)),
+            stop.eq(self.visited & (crossed | (current == 0))),
+        ]
+        m.d.sync += [
+            current.eq(arrived_bin),
+            self.done.eq(stop),
+            self.crossing.eq(current),
+            self.whole.eq(alone | (within_max & (within_min | ~above)) | ~crossed),
+            self.clusters.eq(total.clusters),
+        ]
+
+    def _issue(self, m: Module, stop: Signal) -> tuple[Signal, Signal]:
         """Name the bins one by one; return when one's content is there, and which it is."""
         bins = self._layouts.bins
         pending = Signal(bins)
@@ -101,7 +109,7 @@ class Walk(wiring.Component):
                 m.d.comb += self.bin.eq(k)
         with m.If(self.start):
             m.d.sync += pending.eq(self.seen | 1)
-        with m.Elif(self.done):
+        with m.Elif(stop):
             m.d.sync += pending.eq(0)
         with m.Else():
             m.d.sync += pending.eq(pending & ~(1 << self.bin))
@@ -109,6 +117,6 @@ class Walk(wiring.Component):
         valid, bin_ = self.busy, self.bin
         for _ in range(self._latency):
             next_valid, next_bin = Signal(), Signal.like(self.bin)
-            m.d.sync += [next_valid.eq(valid & ~self.done), next_bin.eq(bin_)]
+            m.d.sync += [next_valid.eq(valid & ~stop), next_bin.eq(bin_)]
             valid, bin_ = next_valid, next_bin
         return valid, bin_

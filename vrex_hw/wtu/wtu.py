@@ -20,8 +20,8 @@ from vrex_hw.wtu.tree import AdderTree
 from vrex_hw.wtu.walk import Walk
 
 COUNTERS = ("rows", "reads", "buckets", "busy", "stalled_in", "stalled_out")
-RESULT = ("done", "crossing", "crossed", "whole", "clusters")
-WALK_CYCLES = 2
+RESULT = ("done", "crossing", "whole", "clusters")
+WALK_CYCLES = 3
 """Of a walk, besides the adder tree and a cycle a bucket."""
 
 
