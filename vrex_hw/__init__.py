@@ -1,0 +1,1 @@
+"""V-Rex in Amaranth: configuration, units, generator. Nothing here imports torch."""

@@ -206,7 +206,5 @@ def _table(cls: Any, name: str, value: Any, where: str) -> Any:
         raise UserError(f"{where}: {name} is {value!r}: it must be a table, [{name}]")
     unknown = sorted(value.keys() - set(known))
     if unknown:
-        raise UserError(
-            f"{where}: unknown field {name}.{unknown[0]}: known are {', '.join(known)}"
-        )
+        raise UserError(f"{where}: unknown field {name}.{unknown[0]}: known are {', '.join(known)}")
     return cls(**value)

@@ -102,9 +102,16 @@ def _progress(title: str) -> Iterator[Any]:
 
 
 def _report(summary: dict[str, Any], output: Path) -> None:
-    for name, value in summary.items():
-        if name != "metadata":
-            click.echo(
-                f"{name:32} {value:.4g}" if isinstance(value, float) else f"{name:32} {value}"
-            )
+    for name, value in _flat(summary):
+        click.echo(f"{name:32} {value:.4g}" if isinstance(value, float) else f"{name:32} {value}")
     click.echo(f"wrote {output}")
+
+
+def _flat(summary: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the summary's figures by dotted names; the file's metadata is left out."""
+    for name, value in summary.items():
+        if isinstance(value, dict):
+            if name != "metadata":
+                yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

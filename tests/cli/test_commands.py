@@ -1,0 +1,67 @@
+"""The subcommands do what their packages do, with the options passed on."""
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+from resv_ref import generator, trace
+from vrex import Params
+
+
+@pytest.fixture
+def stream(tmp_path):
+    params = Params(n_hyperplanes=16, recent_window=20, hash_keys="post_rope")
+    made = generator.generate(
+        frames=8, tokens=5, q_heads=4, kv_heads=2, head_dim=16, seed=3, params=params
+    )
+    path = tmp_path / "stream.safetensors"
+    trace.write(path, made.tensors(), made.metadata())
+    return path
+
+
+@pytest.mark.parametrize("engine", ["float", "exact"])
+def test_run_writes_every_tensor_and_all_parameters(vrex, tmp_path, stream, engine):
+    output = tmp_path / "out.safetensors"
+    result = vrex("run", stream, "--engine", engine, "--set", "k_max=null", "--json", "-o", output)
+    assert result.code == 0
+    assert result.err == ""
+    assert json.loads(result.out)["tokens"] == 40
+    with safe_open(output, "pt") as file:
+        assert set(file.keys()) == {
+            *("hash_bits", "cluster", "weights", "counts", "row_selected", "selected", "sealed"),
+            "hyperplanes",
+        }
+        used = Params.from_json(file.metadata()["resv"])
+        engines = json.loads(file.metadata()["engines"])
+    assert used.k_max is None
+    assert used.n_hyperplanes == 16
+    assert set(engines.values()) == {engine}
+
+
+def test_settings_win_over_the_mode(vrex, tmp_path, stream):
+    output = tmp_path / "out.safetensors"
+    arguments = ["--mode", "paper", "--set", "recent_window=30", "--set", "cluster_cap=3"]
+    assert vrex("run", stream, *arguments, "-o", output).code == 0
+    with safe_open(output, "pt") as file:
+        used = Params.from_json(file.metadata()["resv"])
+    assert (used.recent_window, used.cluster_cap, used.hamming_threshold) == (30, 3, 7)
+
+
+@pytest.mark.parametrize("top", ["kvpu", "hcu", "wtu"])
+def test_generate_names_its_files_and_repeats_itself(vrex, tmp_path, top):
+    once = vrex("generate", "--config", "tiny", "--top", top, "-o", tmp_path / "one")
+    assert once.code == 0
+    again = vrex("generate", "--config", "tiny", "--top", top, "-o", tmp_path / "two")
+    for first, second in zip(once.out.split(), again.out.split(), strict=True):
+        assert Path(first).read_bytes() == Path(second).read_bytes()
+    assert f"{top}.v" in once.out
+
+
+def test_bench_without_a_library_prints_an_empty_list(vrex, monkeypatch):
+    monkeypatch.delenv("VREX_LIBERTY", raising=False)
+    result = vrex("bench", "area", "--json")
+    assert result.code == 0
+    assert json.loads(result.out) == []
+    assert "Liberty" in result.err
