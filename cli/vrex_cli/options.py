@@ -1,8 +1,12 @@
 """Options that several subcommands share."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 config = click.option(
     "--config",
@@ -16,7 +20,7 @@ config = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON alone on stdout.")
 
 
-def output_folder(default: str) -> click.Option:
+def output_folder(default: str) -> Callable[[Command], Command]:
     """Return ``-o/--output DIR`` with a default."""
     return click.option(
         "-o",

@@ -53,9 +53,9 @@ def wtu_figures(
     }
     ordinary = [m for name, m in measured.items() if name != "hardest"]
     overall = {
-        name: (max if "worst" in name else np.mean)(
-            [m[name] for m in (measured.values() if "worst" in name else ordinary)]
-        )
+        name: max(m[name] for m in measured.values())
+        if "worst" in name
+        else float(np.mean([m[name] for m in ordinary]))
         for name in ordinary[0]
     }
     return [
