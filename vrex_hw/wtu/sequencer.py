@@ -79,31 +79,31 @@ class Sequencer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """One state machine and the delay line of its passes."""
         m = Module()
-        config = self._layouts.config
-        issue, last = Signal(), Signal()
+        issue, last, held, clear = Signal(), Signal(), Signal(), Signal()
         settled = self._delay_line(m, issue, last)
-        length = Signal(range(config.words))
-        too_long = Signal()
-        clear = Signal()
-        held = Signal()
-        is_fill, is_emit = Signal(), Signal()
-        m.d.comb += [
-            is_fill.eq(self.task == Task.FILL),
-            is_emit.eq(self.task == Task.EMIT),
-            self.fresh.eq(is_fill),
-            self.error.eq(too_long),
-        ]
-        with m.If(is_fill):
+        with m.If(self.task == Task.FILL):
             m.d.comb += self.source.eq(Source.STREAM)
-        with m.Elif(held & (self.above | ~is_emit)):
+        with m.Elif(held & (self.above | (self.task == Task.ROUND))):
             m.d.comb += self.source.eq(Source.CANDIDATES)
         with m.Else():
             m.d.comb += self.source.eq(Source.ROW)
-
-        m.d.comb += self.turn.eq(clear | self.octave | self.digit)
+        m.d.comb += [
+            self.fresh.eq(self.task == Task.FILL),
+            self.turn.eq(clear | self.octave | self.digit),
+        ]
         m.d.sync += clear.eq(self.ended)
         with m.If(issue):
             m.d.sync += self.index.eq(self.index + 1)
+        with m.If(self.done):
+            self._judge_candidates(m, held)
+        self._states(m, issue, last, settled)
+        return m
+
+    def _states(self, m: Module, issue: Signal, last: Signal, settled: list[Any]) -> None:
+        """Fill, settle, walk, read, settle, walk, read, ..., settle, trailer."""
+        words = self._layouts.config.words
+        is_fill, is_emit = self.task == Task.FILL, self.task == Task.EMIT
+        length = Signal(range(words))
         with m.FSM():
             with m.State("FILL"):
                 m.d.comb += [
@@ -116,17 +116,15 @@ class Sequencer(wiring.Component):
                     m.d.sync += length.eq(self.index)
                     with m.If(self.row_last):
                         m.next = "SETTLE"
-                    with m.Elif(self.index == config.words - 1):
-                        m.d.sync += too_long.eq(1)
+                    with m.Elif(self.index == words - 1):
+                        m.d.sync += self.error.eq(1)
             with m.State("SETTLE"):
                 through = Mux(is_fill, settled[self._fill_delay], settled[1])
-                with m.If(is_emit & self.last):
+                with m.If((is_emit & self.last) | (self.error & through)):
                     m.next = "TRAILER"
                 with m.Elif(through):
-                    m.d.comb += self.start.eq(~too_long)
+                    m.d.comb += self.start.eq(1)
                     m.next = "WALK"
-                    with m.If(too_long):
-                        m.next = "TRAILER"
             with m.State("WALK"):
                 m.d.comb += [
                     self.octave.eq(self.done & is_fill),
@@ -138,14 +136,13 @@ class Sequencer(wiring.Component):
                         self.number.eq(self.clusters),
                         self.index.eq(0),
                     ]
-                    self._judge_candidates(m, held)
                     m.next = "READ"
             with m.State("READ"):
                 m.d.comb += [
                     issue.eq(~is_emit | self.room),
+                    last.eq(Mux(self.source == Source.ROW, self.index == length, ~self.more)),
                     self.reading.eq(issue),
                     self.reserve.eq(issue & is_emit),
-                    last.eq(Mux(self.source == Source.ROW, self.index == length, ~self.more)),
                 ]
                 with m.If(issue & last):
                     m.next = "SETTLE"
@@ -156,10 +153,9 @@ class Sequencer(wiring.Component):
                         self.task.eq(Task.FILL),
                         self.index.eq(0),
                         self.number.eq(0),
-                        too_long.eq(0),
+                        self.error.eq(0),
                     ]
                     m.next = "FILL"
-        return m
 
     def _delay_line(self, m: Module, issue: Signal, last: Signal) -> list[Any]:
         """Follow the beats; return the pass's last one, k cycles after it left the lanes.
