@@ -65,7 +65,7 @@ BOARDS = {
             device=ecp5.LFE5U_85F,
             config="ulx3s",
             crystal_mhz=25.0,
-            clock_mhz=50.0,
+            clock_mhz=60.0,
             pins={
                 "crystal": "G2",
                 "led": "B2 C2 C1 D2 D1 E2 E1 H3",

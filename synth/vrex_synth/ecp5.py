@@ -144,7 +144,7 @@ def place_and_route(
         *device.arguments,
         *("--json", f"../{netlist.path.name}", "--lpf", "pins.lpf", "--textcfg", "design.config"),
         *("--report", "report.json", "--freq", f"{clock_mhz:g}", "--seed", str(seed)),
-        "--timing-allow-fail",
+        *("--router", "router2", "--timing-allow-fail"),
     ]
     outputs = ["design.config", "report.json"]
     try:

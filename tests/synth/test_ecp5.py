@@ -47,13 +47,13 @@ def test_a_small_design_becomes_a_bitstream(netlist, tmp_path):
     assert (netlist.multipliers, netlist.block_rams) == (1, 1)
     steps = []
     built = ecp5.build(
-        netlist, ecp5.LFE5U_85F, PINS, CLOCK_MHZ, tmp_path / "x.bit", 3, steps.append
+        netlist, ecp5.LFE5U_85F, PINS, CLOCK_MHZ, tmp_path / "x.bit", 2, steps.append
     )
     assert built.bitstream.read_bytes().startswith(b"\xff\x00Part: LFE5U-85F")
-    assert len(steps) == len(built.runs) == 3
+    assert len(steps) == len(built.runs) == 2
     speeds = sorted(run.fmax_mhz for run in built.runs)
-    assert built.typical.fmax_mhz == speeds[1]
-    assert built.best.fmax_mhz == speeds[2] > CLOCK_MHZ
+    assert built.typical.fmax_mhz == speeds[0] > CLOCK_MHZ
+    assert built.best.fmax_mhz == speeds[1]
     listed = {f["name"]: f["value"] for f in ecp5.figures_of(built, CONFIGS["ulx3s"])}
     assert listed["fpga.multipliers"] == listed["fpga.block_rams"] == 1
     assert listed["fpga.luts"] >= netlist.luts > 0
