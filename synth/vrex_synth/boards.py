@@ -101,7 +101,7 @@ class Top(wiring.Component):
         m.submodules.selftest = selftest = self._selftest
         m.d.comb += [
             pll.clkin.eq(self.crystal),
-            selftest.rerun.eq(self.button),
+            selftest.rerun.eq(self.button | ~pll.locked),
             self.led[0].eq(selftest.passed),
             self.led[1].eq(selftest.failed),
             self.led[2].eq(selftest.running),

@@ -12,8 +12,7 @@ from amaranth import (
     Signal,
 )
 from amaranth.lib import wiring
-from amaranth.lib.cdc import ResetSynchronizer
-from amaranth.lib.wiring import In
+from amaranth.lib.wiring import In, Out
 
 from vrex import UserError
 
@@ -54,7 +53,11 @@ def dividers(input_mhz: float, output_mhz: float) -> Dividers:
 
 
 class PLL(wiring.Component):
-    """Drives the domain ``sync`` at ``output_mhz`` from ``clkin``; in reset until it has locked."""
+    """Drives the domain ``sync``, which has no reset, at ``output_mhz`` from ``clkin``.
+
+    Until ``locked`` the clock may do anything: what must not come out of it in a wrong state has
+    to be reset by ``locked``, which is asynchronous.
+    """
 
     def __init__(self, input_mhz: float, output_mhz: float) -> None:
         """Raise :class:`~vrex.UserError` if the dividers cannot make ``output_mhz``."""
@@ -64,14 +67,15 @@ class PLL(wiring.Component):
         super().__init__(
             {
                 "clkin": In(1),
+                "locked": Out(1),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         """Instantiate the primitive, with the loop filter of the vendor's own settings."""
         m = Module()
-        m.domains.sync = ClockDomain("sync")
-        clock, locked = Signal(), Signal()
+        m.domains.sync = ClockDomain("sync", reset_less=True)
+        clock = Signal()
         ratio = self._dividers
         m.submodules.pll = Instance(
             "EHXPLLL",
@@ -97,8 +101,7 @@ class PLL(wiring.Component):
             ("i", "STDBY", Const(0)),
             ("i", "ENCLKOP", Const(0)),
             ("o", "CLKOP", clock),
-            ("o", "LOCK", locked),
+            ("o", "LOCK", self.locked),
         )
         m.d.comb += ClockSignal("sync").eq(clock)
-        m.submodules.reset = ResetSynchronizer(~locked, domain="sync")
         return m
