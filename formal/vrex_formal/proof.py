@@ -76,5 +76,6 @@ def check(proof: Proof, directory: Path, environment: dict[str, str]) -> Result:
         proof=proof,
         holds=cover.passed,
         seconds=safety.seconds + cover.seconds,
-        verdict="; ".join(cover.findings) or ("for ever" if proof.induct else "to depth"),
+        verdict="; ".join(cover.findings)
+        or ("holds for ever" if proof.induct else f"holds for {proof.depth} cycles"),
     )

@@ -47,12 +47,15 @@ def prove(names: list[str] | None, console: Console) -> bool:
             result = job.result()
             results[result.proof.name] = result
             progress.update(bar, advance=1, description=f"proofs ({result.proof.name} done)")
+            if not console.is_terminal:
+                verdict = "holds" if result.holds else "FAILS"
+                console.print(f"{result.proof.name} {verdict} ({result.seconds:.0f} s of CPU time)")
     console.print(_table(results[proof.name] for proof in chosen))
     failed = [proof.name for proof in chosen if not results[proof.name].holds]
     for name in failed:
         console.print(f"{name}: {escape(results[name].verdict)}", soft_wrap=True)
     console.print(
-        f"{len(failed)} of {len(chosen)} proofs failed" if failed else f"{len(chosen)} proofs hold"
+        f"proofs that fail: {len(failed)} of {len(chosen)}" if failed else "every proof holds"
     )
     return not failed
 
@@ -65,11 +68,18 @@ def _choose(names: list[str] | None) -> list[Proof]:
 
 
 def _table(results: Iterable[Result]) -> Table:
-    table = Table("proof", "what it proves", "engine", "depth", "CPU s", "verdict")
+    table = Table(title="proofs by sby with Yices")
+    table.add_column("proof", no_wrap=True)
+    for column in ("what it proves", "engine", "depth", "CPU s", "verdict"):
+        table.add_column(column)
     for result in results:
         proof = result.proof
-        mode = "k-induction" if proof.induct else "bounded"
-        verdict = result.verdict if result.holds else "FAILS"
-        row = (proof.name, proof.claim, f"{mode}, Yices", str(proof.depth))
-        table.add_row(*row, f"{result.seconds:.0f}", verdict)
+        table.add_row(
+            proof.name,
+            proof.claim,
+            "induction" if proof.induct else "bounded",
+            str(proof.depth),
+            f"{result.seconds:.0f}",
+            result.verdict if result.holds else "FAILS",
+        )
     return table

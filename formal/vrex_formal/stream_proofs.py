@@ -54,7 +54,7 @@ def queue() -> Module:
 
 
 def _claim(name: str) -> str:
-    return f"every output stream of the {name} holds its payload until it is taken"
+    return f"outputs of the {name} hold their payload until it is taken"
 
 
 def _for_ever(name: str, harness: Callable[[], Module]) -> Proof:
@@ -74,7 +74,7 @@ def _to_depth(name: str, harness: Callable[[], Module], depth: int) -> Proof:
         claim=_claim(name),
         harness=harness,
         depth=depth,
-        effort=30,
+        effort=10,
     )
 
 

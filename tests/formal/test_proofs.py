@@ -57,7 +57,7 @@ def test_a_fast_proof_prints_its_table(monkeypatch, tmp_path):
     console = Console(record=True, width=160)
     assert vrex_formal.prove(["fork-holds"], console)
     text = console.export_text()
-    assert "for ever" in text and "k-induction" in text and "1 proofs hold" in text
+    assert "for ever" in text and "induction" in text and "every proof holds" in text
 
 
 def test_a_stream_that_withdraws_its_beat_is_found(check):
@@ -124,7 +124,6 @@ def test_an_assignment_to_no_cluster_is_found(check):
     result = check(
         lambda: hcu_proofs.ring(
             lambda config: Broken(HCU(config), "assign", next_number),
-            jobs=1,
             tokens=1,
             entries=1,
             cycles=40,

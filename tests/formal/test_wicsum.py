@@ -30,11 +30,12 @@ def test_sorted_definition_is_the_walk():
     async def bench(ctx):
         for _ in range(2000):
             weights = [0, 5, 7, rng.randrange(8)]
+            present = rng.choice([0, 0.8, 1])
             row = [
                 {
                     "weight": rng.choice(weights),
                     "count": rng.randrange(4),
-                    "valid": int(rng.random() < 0.8),
+                    "valid": int(rng.random() < present),
                 }
                 for _ in range(5)
             ]
