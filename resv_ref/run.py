@@ -15,7 +15,7 @@ from resv_ref.trace import Trace
 from vrex import Params
 
 STEPS = ("hash", "cluster", "score", "threshold", "aggregate")
-"""The steps of resv.md whose engine a run's metadata names."""
+"""The steps of docs/algorithm.md whose engine a run's metadata names."""
 
 Progress = Callable[[int, int], object]
 """Called with how many frames are done, and of how many."""

@@ -4,6 +4,7 @@ Layout: our decision, described in ``docs/trace.md``. Nothing is unpickled, and 
 checked against the file's size before any tensor is read.
 """
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
@@ -255,8 +256,11 @@ def draw_hyperplanes(count: int, width: int) -> Tensor:
     return torch.from_numpy(normal).to(torch.bfloat16)
 
 
-def check_writable(path: str | Path) -> None:
-    """Raise :class:`~vrex.UserError` if :func:`write` could not make ``path``."""
+def check_writable(path: str | Path, keep: str | Path | None = None) -> None:
+    """Raise :class:`~vrex.UserError` if :func:`write` could not make ``path``.
+
+    ``keep`` names a file that must not be written over, the trace that is read.
+    """
     path = Path(path)
     folder = path.parent
     if not folder.is_dir():
@@ -265,6 +269,8 @@ def check_writable(path: str | Path) -> None:
         raise UserError(f"{path}: is a folder; give the name of a file")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"{path}: its folder {folder} cannot be written; choose another")
+    if keep is not None and path.exists() and path.samefile(keep):
+        raise UserError(f"{path}: is the trace that is read; give the output another name")
 
 
 def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -275,7 +281,7 @@ def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str
     """
     path = Path(path)
     check_writable(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    unfinished = path.with_name(f".vrex.{os.getpid()}.part")
     whole: dict[str, Any] = {name: tensor.contiguous() for name, tensor in tensors.items()}
     try:
         unfinished.touch()
@@ -286,4 +292,5 @@ def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: cannot be written ({error}); choose another place") from None
     finally:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)

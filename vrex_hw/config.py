@@ -7,6 +7,7 @@ its value and what would do.
 import dataclasses
 import hashlib
 import json
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from amaranth.utils import ceil_log2, exact_log2
 
 from vrex.errors import UserError
 
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+"""What a configuration may be called: its name is written into the Verilog and the header."""
 NUMBER_BITS = 16
 """Width of a cluster number and of a token index (modulo 2^16) at every port."""
 
@@ -124,6 +127,11 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check what spans the units."""
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
+            raise UserError(
+                f"configuration: name is {self.name!r}: it must be of letters, digits, '.', '_' "
+                "and '-', 64 at most"
+            )
         dims = self.head_dims
         if not dims or not all(type(d) is int and 1 <= d <= 1024 for d in dims):
             raise UserError(

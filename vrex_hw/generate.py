@@ -11,14 +11,14 @@ from typing import Any
 
 from amaranth.back import verilog
 from amaranth.hdl import Value
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
 from vrex.errors import UserError
 from vrex_hw.config import Config
 from vrex_hw.hcu import HCU
 from vrex_hw.kvpu import KVPU
-from vrex_hw.manifest import describe
+from vrex_hw.manifest import describe, fields
 from vrex_hw.registers.render import c_header
 from vrex_hw.wtu import WTU
 
@@ -76,19 +76,26 @@ def _emit(config: Config, top: str, unit: wiring.Component) -> str:
 
 
 def ports(unit: wiring.Component, top: str) -> list[dict[str, Any]]:
-    """Return name, direction and bits of every port of ``unit`` as emitted, clk and rst first."""
-    found = [{"name": name, "direction": "input", "bits": 1} for name in ("clk", "rst")]
-    for name, (flow, value) in _members(unit, top).items():
-        direction = "input" if flow == In else "output"
+    """Return name, direction and bits of every port of ``unit`` as emitted, clk and rst first.
+
+    A payload has ``fields`` too: the lowest bit and the width of each.
+    """
+    found: list[dict[str, Any]] = [
+        {"name": name, "direction": "input", "bits": 1} for name in ("clk", "rst")
+    ]
+    for name, (member, value) in _members(unit, top).items():
+        direction = "input" if member.flow == In else "output"
         found.append({"name": name, "direction": direction, "bits": len(value)})
+        if isinstance(member.shape, data.Layout):
+            found[-1]["fields"] = fields(member.shape)
     return found
 
 
-def _members(unit: wiring.Component, top: str) -> dict[str, tuple[wiring.Flow, Value]]:
-    """Return each port's flow and value, by its name in Verilog."""
+def _members(unit: wiring.Component, top: str) -> dict[str, tuple[wiring.Member, Value]]:
+    """Return each port and its value, by its name in Verilog."""
     joint = "_" if top == "kvpu" else "__"
     return {
-        joint.join(map(str, path)): (member.flow, Value.cast(value))
+        joint.join(map(str, path)): (member, Value.cast(value))
         for path, member, value in unit.signature.flatten(unit)
     }
 
@@ -105,8 +112,9 @@ def _write(files: dict[str, str], folder: Path) -> list[Path]:
         for temporary, path in zip(made, paths, strict=True):
             temporary.replace(path)
     except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}") from None
+    finally:
         for temporary in made:
             with contextlib.suppress(OSError):
                 temporary.unlink()
-        raise UserError(f"cannot write to {folder}: {error.strerror}") from None
     return paths

@@ -6,7 +6,7 @@ from typing import Any
 from amaranth import Shape
 from amaranth.lib import data
 
-from vrex_hw.config import Config
+from vrex_hw.config import NUMBER_BITS, Config
 from vrex_hw.kvpu.layouts import stream_layouts
 from vrex_hw.registers.map import QUEUE_DEPTH, REGISTERS, VERSION
 
@@ -34,16 +34,19 @@ def describe(
         "cycles": _cycles(config),
     }
     if top == "kvpu":
-        manifest["streams"] = {n: _fields(s) for n, s in stream_layouts(config).items()}
+        manifest["streams"] = {
+            name: {"tdata_bits": layout.size, "fields": fields(layout)}
+            for name, layout in stream_layouts(config).items()
+        }
         manifest["register_map_version"] = f"{VERSION:#010x}"
         manifest["registers"] = {r.name: f"{r.offset:#05x}" for r in REGISTERS}
     manifest["files"] = files
     return manifest
 
 
-def _fields(layout: data.StructLayout) -> dict[str, Any]:
-    """TDATA's width and where its fields lie, those of arrays and structures spelt out."""
-    return {"tdata_bits": layout.size, "fields": dict(_walk("", 0, layout))}
+def fields(layout: data.Layout) -> dict[str, list[int]]:
+    """Return [lowest bit, bits] of each field by name, arrays and structures spelt out."""
+    return dict(_walk("", 0, layout))
 
 
 def _walk(prefix: str, base: int, shape: Any) -> Iterator[tuple[str, list[int]]]:
@@ -73,7 +76,8 @@ def _limits(config: Config) -> dict[str, int]:
     """The largest of everything that a job may ask for."""
     return {
         "longest_row": config.wtu.entries,
-        "most_clusters_a_head": config.wtu.entries,
+        "most_sealed_clusters_of_a_head": config.wtu.entries,
+        "most_clusters_of_a_head": (1 << NUMBER_BITS) - 1,
         "join_window": config.hcu.joinable,
         "open_clusters_and_tokens_of_a_job": config.hcu.open,
         "hash_bits": config.hcu.hyperplanes,

@@ -12,6 +12,7 @@ from vrex_cli import options
 def demo(output: Path) -> None:
     """Run the shipped trace through the float, exact and rtl engines and compare them."""
     from rich.console import Console
+
     from vrex_sim.demo import demo as run_demo
 
     run_demo(output, Console())

@@ -19,9 +19,8 @@ from vrex_cli import options
 @options.output_folder("build/verilog")
 def generate(config_name: str, top: str, output: Path) -> None:
     """Write the Verilog of a configuration, its manifest and its C header."""
-    from vrex_hw.generate import generate as generate_files
-
     from vrex_hw import config
+    from vrex_hw.generate import generate as generate_files
 
     for path in generate_files(config.load(config_name), top=top, out_dir=output):
         click.echo(path)

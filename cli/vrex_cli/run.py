@@ -15,6 +15,7 @@ from vrex_cli import options
 
 if TYPE_CHECKING:
     from resv_ref.trace import Trace
+    from vrex_hw.config import Config
 
 ENGINES = ("float", "exact", "rtl")
 
@@ -26,7 +27,7 @@ ENGINES = ("float", "exact", "rtl")
     "--config",
     "config_name",
     metavar="NAME|FILE.toml",
-    help="Hardware of the rtl engine; without it the hardware is sized for the trace.",
+    help="Hardware that the trace must fit; without it the rtl engine is sized for the trace.",
 )
 @click.option("--mode", metavar="|".join(MODE_CHANGES), help="Take a named mode's parameters.")
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Change one parameter.")
@@ -47,9 +48,10 @@ def run(
     from resv_ref import trace as traces
 
     given = traces.read(trace, change=lambda params: _settle(params, mode, changes))
-    traces.check_writable(output)
+    traces.check_writable(output, keep=trace)
+    hardware = _hardware(given, config_name)
     with _progress(f"{engine} engine") as progress:
-        tensors, summary = _run(given, engine, config_name, progress)
+        tensors, summary = _run(given, engine, hardware, progress)
     traces.write(output, tensors, summary["metadata"])
     if as_json:
         click.echo(json.dumps(summary, indent=2))
@@ -71,21 +73,31 @@ def _assignment(text: str) -> tuple[str, Any]:
         )
     try:
         return name, json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return name, None if value in ("none", "None") else value
 
 
+def _hardware(given: "Trace", config_name: str | None) -> "Config | None":
+    """Return the named configuration; with any engine, a trace that it cannot take is refused."""
+    if config_name is None:
+        return None
+    from vrex_hw import config
+    from vrex_sim import sizing
+
+    hardware = config.load(config_name)
+    sizing.check_fits(given, given.params, hardware)
+    return hardware
+
+
 def _run(
-    given: "Trace", engine: str, config_name: str | None, progress: Any
+    given: "Trace", engine: str, hardware: "Config | None", progress: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     if engine != "rtl":
         from resv_ref import run as reference
 
         return reference.run(given, given.params, engine, progress)
-    from vrex_hw import config
     from vrex_sim import engine_rtl
 
-    hardware = None if config_name is None else config.load(config_name)
     return engine_rtl.run(given, given.params, hardware, progress)
 
 

@@ -40,4 +40,4 @@ def synth(
         hardware = None if config_name is None else config.load(config_name)
         boards.build(board, hardware, output, seeds=seeds, console=Console())
     else:
-        raise UserError("vrex synth: give --board NAME or --area LIBERTY")
+        raise UserError("give --board NAME or --area LIBERTY")

@@ -66,7 +66,8 @@ def link_tools(directory: Path) -> dict[str, str]:
         found = shutil.which(installed, path=places)
         if found is None:
             raise UserError(
-                f"{installed} is not installed, proofs need it: run pip install 'vrex[formal]'"
+                f"{installed} is not installed, proofs need it: run pip install -e '.[formal]' "
+                "in the checkout"
             )
         link = links / name
         link.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""WiCSum's sorted definition (resv.md, steps and stop rule) for a whole row at once.
+"""WiCSum's sorted definition (docs/algorithm.md, steps and stop rule) for a whole row at once.
 
 It sorts nothing. A cluster's rank is the number of clusters before it in the order, so it is
 selected exactly if the walk has not stopped at the clusters before it. The stop rule, once true,

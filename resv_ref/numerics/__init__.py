@@ -2,7 +2,7 @@
 
 Formats and single operations are in :mod:`~resv_ref.numerics.bf16` and
 :mod:`~resv_ref.numerics.fp32`; the engine's dot product, the weights of scores, the reciprocal
-and the mean key are built on them. Source: hardware.md, Numerics.
+and the mean key are built on them. Source: docs/numerics.md.
 """
 
 from resv_ref.numerics import fp32

@@ -1,7 +1,7 @@
 """BF16, the format of every key, query and value: rounding to it, and reading it.
 
 Subnormals are zero on the way in and out, and the only non-finite value that is produced is the
-canonical NaN. Source: hardware.md, Numerics.
+canonical NaN. Source: docs/numerics.md.
 """
 
 import torch

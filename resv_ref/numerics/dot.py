@@ -3,7 +3,7 @@
 A beat of ``beat`` products and the float32 accumulator are aligned to E, the largest exponent
 among the non-zero ones (a product's is ea + eb, not normalised), each magnitude is truncated to
 a multiple of 2^(E + 2 - window), the signed integers are added, and the sum is rounded once to
-float32, to nearest even. Beats follow in the order of the inputs. Source: hardware.md, Numerics
+float32, to nearest even. Beats follow in the order of the inputs. Source: docs/numerics.md
 (our decision; the paper has no text on it).
 
 Here everything up to that rounding is exact: float64 holds the products (16 significant bits)

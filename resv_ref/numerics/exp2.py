@@ -13,7 +13,7 @@ The datapath, in the order of its stages (Um.n: unsigned, m integer and n fracti
 Error of w against min(65535, 65536 * exp(x / temperature)), in units of w: the rounding gives
 0.5, the truncation of u and of t at most 0.0010 and 0.0007, the constant 0.0005, the quadratic
 0.0005 and its coefficients and shifts 0.0007: 0.504 in all, and 0.501 measured.
-The result never rises as x falls. Source: hardware.md, Numerics; widths are our decision.
+The result never rises as x falls. Source: docs/numerics.md; widths are our decision.
 """
 
 from decimal import Decimal

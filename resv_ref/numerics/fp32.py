@@ -3,7 +3,7 @@
 Every operation rounds once to nearest even, takes subnormal operands as zero, turns a subnormal
 result into zero of its sign, and answers the canonical NaN for a non-finite operand, an overflow
 or a division by zero: there are no infinities. Subnormal means what the IEEE rounding returned,
-so a result that rounds up to 2^-126 is kept. Source: hardware.md, Numerics; that infinities
+so a result that rounds up to 2^-126 is kept. Source: docs/numerics.md; that infinities
 become NaN is our decision, so that one sticky flag (:func:`is_poisoned`) tells all.
 """
 

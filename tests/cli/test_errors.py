@@ -51,6 +51,8 @@ def test_unknown_names(vrex, tmp_path, monkeypatch, arguments, fragments):
         (["--set", "score_temperature=3"], ["score_temperature", "power of two"]),
         (["--set", "score_map=raw"], ["raw", "float"]),
         (["--set", "query=previous_layer"], ["q_retrieve"]),
+        (["--config", "huge"], ["huge"]),
+        (["--set", "score_map=" + "[" * 100_000], ["score_map"]),
         (["--engine", "rtl", "--config", "huge"], ["huge"]),
         (["--engine", "rtl", "--set", "cluster_bits=mean"], ["mean", "float"]),
         (["--engine", "rtl", "--config", "tiny"], ["join_window", "joinable"]),
@@ -121,10 +123,18 @@ def test_missing_trace(vrex, tmp_path):
     )
 
 
-def test_head_dimension_that_the_configuration_lacks(vrex, tmp_path):
+def test_output_over_the_trace(vrex, tmp_path):
+    trace = tmp_path / "trace.safetensors"
+    trace.write_bytes(TRACE.read_bytes())
+    assert_refused(vrex("run", trace, "-o", trace), "is the trace")
+    assert trace.read_bytes() == TRACE.read_bytes()
+
+
+@pytest.mark.parametrize("engine", ["exact", "rtl"])
+def test_head_dimension_that_the_configuration_lacks(vrex, tmp_path, engine):
     custom = tmp_path / "narrow.toml"
     custom.write_text("head_dims = [128]\n")
-    result = vrex("run", TRACE, "--engine", "rtl", "--config", custom, "-o", tmp_path / "out")
+    result = vrex("run", TRACE, "--engine", engine, "--config", custom, "-o", tmp_path / "out")
     assert_refused(result, "head", "64", "128")
 
 
@@ -143,6 +153,8 @@ def test_output_that_cannot_be_written(vrex, tmp_path, command):
         ("[hcu]\nwidth = 64\n", ["hcu.width", "64", "32"]),
         ("head_dims = []\n", ["head_dims"]),
         ("wtu = 3\n", ["wtu", "table"]),
+        ('name = "a\\nmodule x;"\n', ["name", "letters"]),
+        ('name = "\u00e9"\n', ["name", "letters"]),
         ("= broken", ["own.toml"]),
     ],
 )

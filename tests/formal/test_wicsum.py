@@ -8,7 +8,7 @@ from vrex_formal.wicsum import SortedDefinition
 
 
 def walk(row, ratio, k_min, k_max):
-    """Select as resv.md words it."""
+    """Select as docs/algorithm.md words it."""
     order = sorted(
         (i for i, entry in enumerate(row) if entry["valid"]), key=lambda i: (-row[i]["weight"], i)
     )

@@ -1,4 +1,4 @@
-"""The HC table against a naive second implementation, written from resv.md alone."""
+"""The HC table against a naive second implementation, written from docs/algorithm.md alone."""
 
 import time
 
