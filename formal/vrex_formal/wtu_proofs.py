@@ -27,6 +27,9 @@ SIZES = WTUConfig(lanes=2, entries=4, weight_bits=2, count_bits=1, digit_bits=2,
 CYCLES = 46
 """The longest that a row of these sizes may take, from the reset to its trailer."""
 
+NEXT_CYCLES = 88
+"""The same for a row that comes after another."""
+
 
 def equivalence(
     make: Callable[[WTUConfig], Any] = WTU,
@@ -39,11 +42,11 @@ def equivalence(
     """Send one row of any length, content (or that given) and any ratio, k_min and k_max.
 
     With ``before`` a row of that content goes first, and is selected whole; both rows then have
-    as many entries as the unit takes, which ``valid`` takes out or leaves in. Row and
-    settings are constants of the solver's choice, so that the definition is stated once and not
-    anew in every cycle. Of k_min and k_max it tries 0 to one more than a row holds, and of k_max
-    also the value for none. The last row has to be answered within ``cycles``, which makes a
-    bounded proof to that depth complete for these rows.
+    as many entries as the unit takes, which ``valid`` takes out or leaves in, and the second one
+    k_min 1 and no k_max. Row and settings are constants of the solver's choice, so that the
+    definition is stated once and not anew in every cycle. Of k_min and k_max it tries 0 to one
+    more than a row holds, and of k_max also the value for none. The last row has to be answered
+    within ``cycles``, which makes a bounded proof to that depth complete for these rows.
     """
     m = Module()
     start(m)
@@ -58,12 +61,16 @@ def equivalence(
 
     limit = config.entries.bit_length()
     k_max = constant(m, limit + 1, "k_max")
+    ratio = constant(m, RATIO_ONE.bit_length(), "ratio")
+    k_min = constant(m, limit, "k_min")
+    if before is not None:
+        given(m, k_max[-1] & (k_min == 1))
     settings = {
-        "ratio": (constant(m, RATIO_ONE.bit_length(), "ratio"), RATIO_ONE),
-        "k_min": (constant(m, limit, "k_min"), config.entries),
+        "ratio": (ratio, RATIO_ONE),
+        "k_min": (k_min, config.entries),
         "k_max": (Mux(k_max[-1], K_MAX_NONE, k_max[:-1]), K_MAX_NONE),
     }
-    given(m, settings["ratio"][0] <= RATIO_ONE)
+    given(m, ratio <= RATIO_ONE)
     for name, (value, first) in settings.items():
         for port in (getattr(unit, name), getattr(definition, name)):
             m.d.comb += port.eq(Mux(proved, value, first))
@@ -92,7 +99,7 @@ def equivalence(
     within(m, cycles, answered == rows, "the row is answered in time")
 
     end = trailer & proved
-    by_ratio = (count == 2) & (settings["k_min"][0] < 2) & k_max[-1]
+    by_ratio = (count == 2) & (k_min < 2) & k_max[-1]
     if before is None:
         reach(m, end & out.error, "a row that is too long")
     reach(m, end & (seen == 0) & ~out.error, "an empty row")
@@ -148,5 +155,12 @@ PROOFS = [
         harness=equivalence,
         depth=CYCLES + 2,
         effort=100,
+    ),
+    Proof(
+        name="wtu-next",
+        claim="the same for a row that comes after another, at any ratio",
+        harness=lambda: equivalence(before=FULL_ROW, cycles=NEXT_CYCLES),
+        depth=NEXT_CYCLES + 2,
+        effort=140,
     ),
 ]
