@@ -170,20 +170,21 @@ def wtu_timeline() -> None:
 
 def passes(figures: list[dict[str, Any]]) -> None:
     """Draw passes a row, ours beside the paper's, for every set of rows."""
-    values = {(f["name"], f["config"]): f["value"] for f in figures}
-    sets = [where for name, where in values if name == "wtu.passes_typical" and "," in where]
+    values = {f["name"]: f["value"] for f in figures}
+    plain = "wtu.passes_typical."
+    sets = [name.removeprefix(plain) for name in values if name.startswith(plain)]
     figure, axes = plt.subplots(figsize=(9, 3))
     for scheme, colour, label, shift in (
         ("", BLUE, "ours, exact", -0.2),
         ("_paper", GREY, "paper's 15 buckets, exit bucket taken whole", 0.2),
     ):
         places = [k + shift for k in range(len(sets))]
-        typical = [values[f"wtu.passes_typical{scheme}", where] for where in sets]
-        worst = [values[f"wtu.passes_worst{scheme}", where] for where in sets]
+        typical = [values[f"wtu.passes_typical{scheme}.{rows}"] for rows in sets]
+        worst = [values[f"wtu.passes_worst{scheme}.{rows}"] for rows in sets]
         bars = axes.bar(places, typical, 0.38, color=colour, label=f"{label}: mean")
         axes.bar_label(bars, fmt="%.1f", fontsize=7)
         axes.scatter(places, worst, color=colour, marker="_", s=120, label=f"{label}: worst row")
-    names = ["\n".join(where.split(", ", 1)[1].rsplit(" ", 1)) for where in sets]
+    names = ["\n".join(rows.rsplit("_", 1)).replace("_", " ") for rows in sets]
     axes.set_xticks(range(len(sets)), names, fontsize=8)
     axes.set_ylabel("passes over a row")
     axes.legend(frameon=False, fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, 1.25))

@@ -38,9 +38,10 @@ def wtu_figures(
     A pass is ceil(n / lanes) reading cycles; every reading after the row has streamed in counts,
     the emission and each candidate step included. Every set of rows gives its own figures: the
     rows of ``trace_file`` and generated ones of 1,024 and 4,096 clusters (where the memory holds
-    them), each in both modes, and ``hardest``, rows built to take the most passes. Those without
-    a set's name are over all sets: ``_typical`` the mean of their means, ``_worst`` the largest,
-    ``hardest`` counted for ``_worst`` alone. ``_paper`` is the paper's scheme on the same rows;
+    them), each in both modes, and ``hardest``, rows built to take the most passes; the set's name
+    is at the end (``wtu.passes_typical.hardest``). Those without one are over all sets:
+    ``_typical`` the mean of their means, ``_worst`` the largest, ``hardest`` counted for
+    ``_worst`` alone. ``_paper`` is the paper's scheme on the same rows;
     ``cycles_over_floor`` divides the cycles of a set's rows, one after another, by the sum of
     their ceil(n / lanes).
 
@@ -58,12 +59,15 @@ def wtu_figures(
         else float(np.mean([m[name] for m in ordinary]))
         for name in ordinary[0]
     }
+    by_suffix = {"": overall, **{f".{rows.replace(' ', '_')}": m for rows, m in measured.items()}}
     return [
-        {"name": f"wtu.{name}", "value": float(value), "unit": unit(name), "config": where}
-        for where, values in {
-            config.name: overall,
-            **{f"{config.name}, {name}": m for name, m in measured.items()},
-        }.items()
+        {
+            "name": f"wtu.{name}{suffix}",
+            "value": float(value),
+            "unit": unit(name),
+            "config": config.name,
+        }
+        for suffix, values in by_suffix.items()
         for name, value in values.items()
     ]
 
