@@ -115,6 +115,35 @@ class WTUConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LXEConfig:
+    """LLM execution engine (paper: DPE of 64 trees by 64 inputs, VPE of 64 lanes, 384 KB).
+
+    The DPE is square: what its trees give, a row of scores, becomes their inputs in the product
+    with the values. So one number is N_DPE_h, N_DPE_w, N_VPE_w, the products of a beat and the
+    tokens of an attention tile: it is part of the numerics.
+    """
+
+    side: int = 64
+    """Trees, inputs of a tree, lanes and tokens of a tile; a power of two, 4 to 64."""
+    window: int = 28
+    """Bits that a product or the accumulator keeps once it is aligned, 20 to 30."""
+    load_rows: int = 1
+    """Rows of ``side`` elements that the matrix port brings a cycle: 1, 2 or 4."""
+    rows: int = 40
+    """Most activation rows (query rows, keys to hash) of a command, 2 to 256."""
+    score_rows: int = 10
+    """Rows of a batch of scores, 1 to ``rows``: the score memory holds two batches."""
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        _check_power("lxe", self, "side", 4, 64)
+        _check("lxe", self, "window", 20, 30)
+        _check_power("lxe", self, "load_rows", 1, 4)
+        _check("lxe", self, "rows", 2, 256)
+        _check("lxe", self, "score_rows", 1, self.rows)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """One V-Rex core. Units that have no RTL yet have no field here."""
 
@@ -124,6 +153,7 @@ class Config:
     """Head dimensions d that the core's engine is built for."""
     hcu: HCUConfig = field(default_factory=HCUConfig)
     wtu: WTUConfig = field(default_factory=WTUConfig)
+    lxe: LXEConfig = field(default_factory=LXEConfig)
 
     def __post_init__(self) -> None:
         """Check what spans the units."""
@@ -137,6 +167,16 @@ class Config:
             raise UserError(
                 f"configuration: head_dims is {dims!r}: it must list whole numbers from 1 to 1024"
             )
+        if self.wtu.lanes > self.lxe.side:
+            raise UserError(
+                f"configuration: wtu.lanes is {self.wtu.lanes}: it must be lxe.side, "
+                f"{self.lxe.side}, or less, as a word of scores holds {self.lxe.side}"
+            )
+
+    @property
+    def chunks(self) -> int:
+        """Most beats of a row: ceil(d / lxe.side) for the largest head dimension."""
+        return -(-max(self.head_dims) // self.lxe.side)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the sizes as plain values, fields in order."""
@@ -156,12 +196,14 @@ CONFIGS: dict[str, Config] = {
         name="ulx3s",
         hcu=HCUConfig(joinable=256, open=512),
         wtu=WTUConfig(lanes=8, entries=1024),
+        lxe=LXEConfig(side=8, score_rows=10),
     ),
     "tiny": Config(
         name="tiny",
         head_dims=(8, 16, 32, 64),
         hcu=HCUConfig(hyperplanes=32, width=16, joinable=16, open=64),
         wtu=WTUConfig(lanes=4, entries=64, candidates=4),
+        lxe=LXEConfig(side=8, rows=12, score_rows=4),
     ),
 }
 """The named configurations: the paper's core, what fits an LFE5U-85F, and fast tests."""
@@ -170,7 +212,7 @@ CONFIGS: dict[str, Config] = {
 def load(name_or_file: str) -> Config:
     """Return a named configuration, or read one from a TOML file (a path that ends in .toml).
 
-    A file has the fields of :class:`Config`; ``[hcu]`` and ``[wtu]`` are tables, a missing field
+    A file has the fields of :class:`Config`; ``[hcu]``, ``[wtu]`` and ``[lxe]`` are tables, a missing field
     takes its default. Raises :class:`~vrex.errors.UserError`.
     """
     if name_or_file in CONFIGS:
@@ -189,7 +231,7 @@ def load(name_or_file: str) -> Config:
 
 
 def _from_dict(values: dict[str, Any], where: str) -> Config:
-    tables: dict[str, Any] = {"hcu": HCUConfig, "wtu": WTUConfig}
+    tables: dict[str, Any] = {"hcu": HCUConfig, "wtu": WTUConfig, "lxe": LXEConfig}
     made: dict[str, Any] = {}
     known = [f.name for f in dataclasses.fields(Config)]
     for name, value in values.items():
