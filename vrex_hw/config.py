@@ -212,8 +212,8 @@ CONFIGS: dict[str, Config] = {
 def load(name_or_file: str) -> Config:
     """Return a named configuration, or read one from a TOML file (a path that ends in .toml).
 
-    A file has the fields of :class:`Config`; ``[hcu]``, ``[wtu]`` and ``[lxe]`` are tables, a missing field
-    takes its default. Raises :class:`~vrex.errors.UserError`.
+    A file has the fields of :class:`Config`; ``[hcu]``, ``[wtu]`` and ``[lxe]`` are tables, a
+    missing field takes its default. Raises :class:`~vrex.errors.UserError`.
     """
     if name_or_file in CONFIGS:
         return CONFIGS[name_or_file]
