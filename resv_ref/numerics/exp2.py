@@ -1,73 +1,51 @@
-"""Weights of scores, exp(x / temperature) for x <= 0, through 2^-t in fixed point.
+"""2^x of a float32 as BF16: the exponentials of light attention.
 
 The datapath, in the order of its stages (Um.n: unsigned, m integer and n fraction bits):
 
-    u   U4.26   |x| / temperature, truncated; 16 and above gives weight 0
-    L   U1.24   round(log2(e) * 2^24), a constant of 25 bits
-    t   U5.26   (u * L) >> 24
-    n   5 bits  integer part of t: a right shift
-    f   U0.26   fraction of t: 6 bits address the table, 20 are r
-    y   U0.28   2^-f by the quadratic: c0 U0.28, c1 U0.24, c2 U0.16 of which 14 bits are used
-    w   U16.0   (y + half) >> (12 + n), where half = 2^(11 + n), and 65536 becomes 65535
+    u   U8.18   |x|, truncated; from 256 on the result is 0, or NaN where x is positive
+    t   S9.18   u where x is negative, else -u: -x
+    i   9 bits  integer part of t, rounded down, signed
+    g   U0.18   fraction of t: 6 bits address the table, 12 are r
+    y   U0.18   2^-g by chords: c0 U0.18, c1 U0.18 of which 12 bits are used; 2^17 or more
+    p   BF16    y * 2^-i, rounded once to nearest even
 
-Error of w against min(65535, 65536 * exp(x / temperature)), in units of w: the rounding gives
-0.5, the truncation of u and of t at most 0.0010 and 0.0007, the constant 0.0005, the quadratic
-0.0005 and its coefficients and shifts 0.0007: 0.504 in all, and 0.501 measured.
-The result never rises as x falls. Source: docs/numerics.md; widths are our decision.
+A p below 2^-126 before it is rounded is zero, which is all of x <= -126; one that rounds to 2^128
+is the canonical NaN. A power of two is exact from -125 to 127, and p never falls as x rises.
+
+Error against the exact 2^x, in units of p's last place: the rounding gives 0.5, the chord
+0.0038, its joints and its shift 0.0005 and 0.0010 at most, the truncation of u 0.0007: less than
+0.507 in all (0.505 measured). Source: docs/numerics.md; widths are our decision.
 """
-
-from decimal import Decimal
 
 import torch
 from torch import Tensor
 
 from resv_ref.numerics import fp32
-from resv_ref.numerics.table import Quadratic
+from resv_ref.numerics.bf16 import to_bf16
+from resv_ref.numerics.table import linear
+from vrex.tables import EXP2
 
-WEIGHT_BITS = 16
-LARGEST_WEIGHT = (1 << WEIGHT_BITS) - 1
-"""What a weight of 65536 is cut to."""
-FRACTION_BITS = 26
-"""Fraction bits of u and of t."""
-LIMIT = 16
-"""From this |x| / temperature on the weight is 0 (it would be 0.007)."""
-LOG2E_BITS = 24
-LOG2E = 24204406
-"""round(log2(e) * 2^24)."""
-
-TABLE = Quadratic(
-    function=lambda x: Decimal(2) ** -x,
-    index=6,
-    low=FRACTION_BITS - 6,
-    y_bits=28,
-    c1_bits=24,
-    c2_bits=16,
-)
-"""2^-f for f in [0, 1)."""
+LIMIT = 256
+"""From this |x| on the result does not depend on x's fraction."""
+FRACTION_BITS = EXP2.index + EXP2.low
+"""Fraction bits of u and t."""
 
 
-def exp_weight(x: Tensor, temperature: float = 1.0) -> Tensor:
-    """Return min(65535, nearest(65536 * exp(x / temperature))), int64 of the shape of ``x``.
+def exp2_bf16(x: Tensor) -> Tensor:
+    """Return 2^x, bfloat16 like ``x`` (float32), within 0.507 units in the last place.
 
-    ``x``: float32, a score less its row's maximum, so 0 or less; a positive value counts as 0
-    and a NaN has weight 0. ``temperature``: a power of two. The error bound is in the module's
-    text. Raises ValueError for another dtype or temperature.
+    NaN for a non-finite ``x`` and for one whose power overflows; +0 for -126 and below. Raises
+    ValueError for another dtype.
     """
     fp32.require(x, torch.float32, "x")
-    exponent = _exponent_of(temperature)
     # float64 holds every float32 times a power of two; the cast to int64 truncates.
-    magnitude = (-fp32.flush(x).double()).clamp(min=0) * 2.0 ** (FRACTION_BITS - exponent)
-    counts = magnitude < LIMIT << FRACTION_BITS
-    u = torch.where(counts, magnitude, 0.0).to(torch.int64)
-    t = (u * LOG2E) >> LOG2E_BITS
-    shift = TABLE.y_bits - WEIGHT_BITS + (t >> FRACTION_BITS)
-    y = TABLE(t & ((1 << FRACTION_BITS) - 1))
-    weight = ((y + (1 << (shift - 1))) >> shift).clamp(max=LARGEST_WEIGHT)
-    return torch.where(counts, weight, 0)
-
-
-def _exponent_of(temperature: float) -> int:
-    numerator, denominator = float(temperature).as_integer_ratio()
-    if numerator <= 0 or numerator & (numerator - 1):
-        raise ValueError(f"temperature is {temperature}: it must be a power of two")
-    return numerator.bit_length() - denominator.bit_length()
+    size = fp32.flush(x).double().abs()
+    u = (size.clamp(max=LIMIT).nan_to_num() * 2.0**FRACTION_BITS).to(torch.int64)
+    t = torch.where(x > 0, -u, u)
+    i = t >> FRACTION_BITS
+    y = linear(EXP2, t & ((1 << FRACTION_BITS) - 1))
+    # Both factors and their product, of 18 bits, are exact in float64; what float32 then rounds
+    # is below 2^-126 and stays there, or is infinite, which becomes NaN.
+    power = ((1023 - EXP2.y_bits - i) << 52).view(torch.float64)
+    p = torch.where(x.isfinite(), y.double() * power, torch.nan)
+    return to_bf16(p.to(torch.float32))

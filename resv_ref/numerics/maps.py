@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from resv_ref.numerics import fp32
-from resv_ref.numerics.exp2 import LARGEST_WEIGHT, exp_weight
+from resv_ref.numerics.exp_weight import LARGEST_WEIGHT, exp_weight
 from vrex import Params, UserError
 
 

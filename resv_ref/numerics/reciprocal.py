@@ -14,12 +14,8 @@ import torch
 from torch import Tensor
 
 from resv_ref.numerics import fp32
-from resv_ref.numerics.table import Quadratic
-
-TABLE = Quadratic(
-    function=lambda x: 1 / (1 + x), index=7, low=16, y_bits=28, c1_bits=22, c2_bits=14
-)
-"""1 / (1 + f) for f in [0, 1)."""
+from resv_ref.numerics.table import quadratic
+from vrex.tables import RECIPROCAL
 
 
 def reciprocal(x: Tensor) -> Tensor:
@@ -31,8 +27,10 @@ def reciprocal(x: Tensor) -> Tensor:
     fp32.require(x, torch.float32, "x")
     bits = x.view(torch.int32).to(torch.int64)
     field = (bits >> 23) & 0xFF
-    y = TABLE(bits & 0x7FFFFF).double()
+    y = quadratic(RECIPROCAL, bits & 0x7FFFFF).double()
     # y times a power of two is exact in float64, so the cast to float32 is the one rounding.
-    power = ((2 * fp32.BIAS - field - fp32.BIAS - TABLE.y_bits + 1023) << 52).view(torch.float64)
+    power = ((2 * fp32.BIAS - field - fp32.BIAS - RECIPROCAL.y_bits + 1023) << 52).view(
+        torch.float64
+    )
     result = fp32.flush((y * power).to(torch.float32).copysign(x))
     return fp32.canonical(torch.where((field == 0) | (field == 0xFF), torch.nan, result))
