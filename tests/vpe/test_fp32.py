@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from lanes import compute
 
-from resv_ref.numerics import fp32
+from resv_ref.numerics import fp32, to_bf16
 from vrex_hw.vpe.add import Add
+from vrex_hw.vpe.bf16 import Round
 from vrex_hw.vpe.multiply import Multiply
+from vrex_sim.lanes import compute
 
 CORNERS = [
     0x00000000, 0x00000001, 0x00400000, 0x007FFFFF, 0x00800000, 0x00800001, 0x00FFFFFF,
@@ -53,3 +54,13 @@ def test_equals_the_reference(make, output, operation):
     expected = reference(operation, a, b)
     wrong = np.nonzero(got != expected)[0][:5]
     assert not [tuple(f"{x[i]:08x}" for x in (a, b, got, expected)) for i in wrong]
+
+
+def test_bf16_round_equals_the_reference():
+    rng = np.random.default_rng(6)
+    every_high = np.arange(1 << 16, dtype=np.uint32) << 16
+    low = np.array([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF], np.uint32)
+    x = np.concatenate([every_high | low[rng.integers(0, 6, 1 << 16)], every_high | 0x8000])
+    got = compute(Round, Round.LATENCY, "y", bits=16, x=x)
+    expected = to_bf16(torch.from_numpy(x.view(np.int32)).view(torch.float32))
+    assert np.array_equal(got, expected.view(torch.int16).numpy().view(np.uint16))

@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from vrex_hw.pipeline import delay
 from vrex_hw.vpe import fp32
 
 
@@ -20,9 +21,9 @@ class Add(wiring.Component):
 
     LATENCY = 8
 
-    a: In(32)
-    b: In(32)
-    sum: Out(32)
+    def __init__(self) -> None:
+        """Make it."""
+        super().__init__({"a": In(32), "b": In(32), "sum": Out(32)})
 
     def elaborate(self, platform: object) -> Module:
         """Bring the smaller to the larger, add, bring to the front again, round."""
@@ -30,8 +31,8 @@ class Add(wiring.Component):
         large, small, distance = self._order(m)
         total = self._add(m, large, small, distance)
         number, count = self._normalise(m, total)
-        large = fp32.delay(m, large, 4, "large")
-        small_sign = fp32.delay(m, small.sign, 4, "small_sign")
+        large = delay(m, large, 4, "large")
+        small_sign = delay(m, small.sign, 4, "small_sign")
         zero = ~number[-1]
         exponent = Signal(fp32.EXPONENT)
         m.d.comb += exponent.eq(Mux(zero, -1, large.exponent + 1 - count))
@@ -42,7 +43,7 @@ class Add(wiring.Component):
             kept=number[4:],
             guard=number[3],
             rest=number[:3].any(),
-            nan=large.exponent == fp32.NOT_FINITE,
+            nan=fp32.is_nan(large),
         )
         m.d.comb += self.sum.eq(result)
         return m
@@ -51,14 +52,14 @@ class Add(wiring.Component):
         """Return the larger, the smaller and how far to shift that (2 stages)."""
         swap = Signal(reset_less=True)
         m.d.sync += swap.eq(self.a[:-1] < self.b[:-1])
-        a, b = fp32.delay(m, self.a, 1, "a"), fp32.delay(m, self.b, 1, "b")
+        a, b = delay(m, self.a, 1, "a"), delay(m, self.b, 1, "b")
         larger, smaller = fp32.FP32(Mux(swap, b, a)), fp32.FP32(Mux(swap, a, b))
         difference = Signal(8)
         m.d.comb += difference.eq(larger.exponent - smaller.exponent)
         distance = Signal(5, reset_less=True)
         # 31 places leave nothing but the sticky bit, as any more would.
         m.d.sync += distance.eq(difference[:5] | difference[5:].any().replicate(5))
-        return fp32.delay(m, larger, 1, "larger"), fp32.delay(m, smaller, 1, "smaller"), distance
+        return delay(m, larger, 1, "larger"), delay(m, smaller, 1, "smaller"), distance
 
     def _add(self, m: Module, large: Any, small: Any, distance: Value) -> Value:
         """Return carry, 24 bits of significand, guard, round and sticky bit (2 stages)."""
@@ -70,7 +71,7 @@ class Add(wiring.Component):
         aligned = Signal(27, reset_less=True)
         subtract = Signal(reset_less=True)
         m.d.sync += [aligned.eq(Cat(lost, moved)), subtract.eq(large.sign ^ small.sign)]
-        full = Cat(Const(0, 3), fp32.delay(m, fp32.significand(large), 1, "significand"))
+        full = Cat(Const(0, 3), delay(m, fp32.significand(large), 1, "significand"))
         total = Signal(28, reset_less=True)
         m.d.sync += total.eq(Mux(subtract, full - aligned, full + aligned))
         return total
@@ -84,6 +85,6 @@ class Add(wiring.Component):
                 empty = ~total[-places:].any()
                 total = Mux(empty, total << places, total)[: len(total)]
                 count = Cat(empty, count)
-            total = fp32.delay(m, total, 1, f"normal{stage}")
-            count = fp32.delay(m, count, 1, f"count{stage}")
+            total = delay(m, total, 1, f"normal{stage}")
+            count = delay(m, count, 1, f"count{stage}")
         return total, count

@@ -19,8 +19,9 @@ class Round(wiring.Component):
 
     LATENCY = 1
 
-    x: In(32)
-    y: Out(16)
+    def __init__(self) -> None:
+        """Make it."""
+        super().__init__({"x": In(32), "y": Out(16)})
 
     def elaborate(self, platform: object) -> Module:
         """Round the magnitude: a carry out of the fraction raises the exponent."""

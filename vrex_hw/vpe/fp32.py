@@ -9,6 +9,8 @@ from typing import Any
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 
+from vrex_hw.pipeline import delay
+
 BIAS = 127
 """Bias of the exponent field, the same in BF16."""
 NOT_FINITE = 255
@@ -30,13 +32,21 @@ def significand(number: Any) -> Value:
     return Cat(number.fraction & normal.replicate(23), normal)
 
 
-def delay(m: Module, value: Any, stages: int, name: str) -> Any:
-    """Return ``value`` (a Value or a View) ``stages`` cycles later, through flip-flops."""
-    for stage in range(1, stages + 1):
-        later = Signal.like(value, name=f"{name}_{stage}", reset_less=True)
-        m.d.sync += later.eq(value)
-        value = later
-    return value
+def is_nan(number: Any) -> Value:
+    """Whether ``number`` (:data:`FP32`) is NaN."""
+    return number.exponent.all()
+
+
+def shift_exponent(value: Value, places: Value) -> Value:
+    """Return the 32 bits of ``value * 2^-places``, without a register.
+
+    ``value``: 32 bits; ``places``: 8 bits. A zero and a result below the smallest normal number
+    are +0; NaN stays as it is.
+    """
+    number = FP32(value)
+    field = number.exponent - places
+    moved = Mux(field > 0, Cat(number.fraction, field[:8], number.sign), Const(0, 32))
+    return Mux(is_nan(number), value, moved)
 
 
 def round_and_pack(

@@ -4,6 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from vrex_hw.pipeline import delay
 from vrex_hw.vpe import fp32
 
 HALF = 12
@@ -20,9 +21,9 @@ class Multiply(wiring.Component):
 
     LATENCY = 6
 
-    a: In(32)
-    b: In(32)
-    product: Out(32)
+    def __init__(self) -> None:
+        """Make it."""
+        super().__init__({"a": In(32), "b": In(32), "product": Out(32)})
 
     def elaborate(self, platform: object) -> Module:
         """Multiply the significands beside the exponents; round."""
@@ -46,7 +47,7 @@ class Multiply(wiring.Component):
 
     def _significand(self, m: Module, a: Value, b: Value) -> tuple[Value, Value]:
         """Return the high 25 bits of the product, and those below; the last of them is sticky."""
-        a, b = fp32.delay(m, a, 1, "a"), fp32.delay(m, b, 1, "b")
+        a, b = delay(m, a, 1, "a"), delay(m, b, 1, "b")
         parts = []
         for x, y in ((0, 0), (0, 1), (1, 0), (1, 1)):
             part = Signal(2 * HALF, name=f"part_{x}{y}", reset_less=True)
@@ -70,13 +71,13 @@ class Multiply(wiring.Component):
         m.d.sync += [
             exponent.eq(a.exponent + b.exponent - fp32.BIAS),
             sign.eq(a.sign ^ b.sign),
-            nan.eq((a.exponent == fp32.NOT_FINITE) | (b.exponent == fp32.NOT_FINITE)),
+            nan.eq(fp32.is_nan(a) | fp32.is_nan(b)),
         ]
         # A zero of either side leaves the significand 0: the exponent must not make a number.
         with m.If(~(a.exponent.any() & b.exponent.any())):
             m.d.sync += exponent.eq(-1)
         return (
-            fp32.delay(m, sign, 3, "sign"),
-            fp32.delay(m, exponent, 3, "exponent"),
-            fp32.delay(m, nan, 3, "nan"),
+            delay(m, sign, 3, "sign"),
+            delay(m, exponent, 3, "exponent"),
+            delay(m, nan, 3, "nan"),
         )

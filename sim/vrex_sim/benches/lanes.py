@@ -1,4 +1,6 @@
-"""Bench of ``lanes.py``: a beat of inputs every cycle, a beat of outputs ``latency`` later."""
+"""Bench of :mod:`vrex_sim.lanes`: a beat of inputs every cycle, one of outputs later."""
+
+from typing import Any
 
 import cocotb
 import numpy as np
@@ -9,7 +11,8 @@ from vrex_sim.exchange import arguments, give
 
 
 @cocotb.test()
-async def bench(dut):
+async def bench(dut: Any) -> None:
+    """Drive ``i``, keep ``o``."""
     a = arguments()
     beats, latency = [int.from_bytes(beat.tobytes(), "little") for beat in a["i"]], a["latency"]
     Clock(dut.clk, 10, unit="ns").start()
