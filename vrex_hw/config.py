@@ -227,10 +227,14 @@ def load(name_or_file: str) -> Config:
         values = tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"configuration file {path}: {error}") from None
-    return _from_dict({"name": path.stem, **values}, str(path))
+    return from_dict({"name": path.stem, **values}, str(path))
 
 
-def _from_dict(values: dict[str, Any], where: str) -> Config:
+def from_dict(values: dict[str, Any], where: str = "configuration") -> Config:
+    """Return the configuration of ``values`` (:meth:`Config.to_dict`), checked.
+
+    ``where`` they come from is named in errors. Raises :class:`~vrex.errors.UserError`.
+    """
     tables: dict[str, Any] = {"hcu": HCUConfig, "wtu": WTUConfig, "lxe": LXEConfig}
     made: dict[str, Any] = {}
     known = [f.name for f in dataclasses.fields(Config)]

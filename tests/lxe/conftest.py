@@ -1,0 +1,37 @@
+"""The LXE's Verilog, once for each configuration."""
+
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+
+from vrex_hw.config import CONFIGS, Config
+from vrex_hw.hierarchy import convert
+from vrex_hw.lxe.lxe import LXE
+from vrex_sim import runner
+from vrex_sim.benches.lxe_traffic import Traffic
+
+
+@cache
+def verilog(config: Config) -> str:
+    """Return the LXE's Verilog."""
+    return convert(LXE(config), "lxe")
+
+
+@pytest.fixture
+def tiny() -> Config:
+    """8 by 8, heads of up to 64."""
+    return CONFIGS["tiny"]
+
+
+@pytest.fixture
+def run() -> Callable[..., dict]:
+    """Return a function that runs traffic through the LXE, checks it and returns all that came."""
+
+    def run(sent: Traffic, *, seed: int = 1, idle: float = 0.3, stall: float = 0.3) -> dict:
+        arguments = {**sent.arguments(), "seed": seed, "idle": idle, "stall": stall}
+        got = runner.run(verilog(sent.config), "lxe", "vrex_sim.benches.lxe", arguments)
+        sent.check(got)
+        return got
+
+    return run
