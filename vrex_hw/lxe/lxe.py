@@ -3,9 +3,9 @@
 from typing import Any
 
 from amaranth import Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib.wiring import connect, flipped
 
 from vrex_hw.config import Config
 from vrex_hw.dpe import DPE
@@ -18,6 +18,7 @@ from vrex_hw.lxe.loader import Loader
 from vrex_hw.lxe.operands import Operands
 from vrex_hw.lxe.outbox import Outbox
 from vrex_hw.lxe.passes import Passes
+from vrex_hw.lxe.ports import LXESignature
 from vrex_hw.lxe.report import REASONS, Report
 from vrex_hw.lxe.results import Results
 from vrex_hw.lxe.scores import Scores
@@ -26,7 +27,6 @@ from vrex_hw.vpe.bf16 import Round
 from vrex_hw.vpe.mean import Mean
 from vrex_hw.vpe.multiply import Multiply
 from vrex_hw.vpe.softmax import Softmax
-from vrex_hw.wtu.layouts import Layouts as RowLayouts
 
 QUEUE_DEPTH = 4
 """Commands that wait, beside the one that runs."""
@@ -35,7 +35,7 @@ PASSES = 4
 
 
 class LXE(wiring.Component):
-    """Does commands in their order (:class:`~vrex_hw.lxe.layouts.Layouts` tells their fields).
+    """Does commands in their order; its ports are told at :class:`LXESignature`.
 
     - HASH: ``rows`` keys, ``columns`` hyperplanes as matrix; a beat a key on ``hash``.
     - SCORE: ``rows`` queries, ``columns`` representatives as matrix, with their token counts; a
@@ -63,25 +63,8 @@ class LXE(wiring.Component):
     def __init__(self, config: Config) -> None:
         """Size every unit by ``config``."""
         self._config = config
-        self._layouts = layouts = Layouts(config)
-        mean = Mean(config).signature.members
-        kinds = data.StructLayout({"hash": 1, "score": 1, "attend": 1})
-        super().__init__(
-            {
-                "command": In(stream.Signature(layouts.command)),
-                "activation": In(stream.Signature(layouts.activation)),
-                "matrix": In(stream.Signature(layouts.matrix)),
-                "hash": Out(stream.Signature(layouts.hash)),
-                "weights": Out(stream.Signature(RowLayouts(config.wtu).row)),
-                "attention": Out(stream.Signature(layouts.attention)),
-                "report": Out(stream.Signature(layouts.report)),
-                "mean_job": mean["job"],
-                "mean_key": mean["key"],
-                "mean": mean["mean"],
-                "nonfinite": Out(kinds),
-                "clear": In(kinds),
-            }
-        )
+        self._layouts = Layouts(config)
+        super().__init__(LXESignature(config))
 
     @property
     def config(self) -> Config:
