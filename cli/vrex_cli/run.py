@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from resv_ref.trace import Trace
     from vrex_hw.config import Config
 
-ENGINES = ("float", "exact", "rtl")
+ENGINES = ("float", "exact", "rtl", "compiled")
+HARDWARE = ("rtl", "compiled")
 
 
 @click.command()
@@ -27,7 +28,7 @@ ENGINES = ("float", "exact", "rtl")
     "--config",
     "config_name",
     metavar="NAME|FILE.toml",
-    help="Hardware that the trace must fit; without it the rtl engine is sized for the trace.",
+    help="Hardware that the trace must fit; without it rtl and compiled are sized for the trace.",
 )
 @click.option("--mode", metavar="|".join(MODE_CHANGES), help="Take a named mode's parameters.")
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Change one parameter.")
@@ -92,13 +93,13 @@ def _hardware(given: "Trace", config_name: str | None) -> "Config | None":
 def _run(
     given: "Trace", engine: str, hardware: "Config | None", progress: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    if engine != "rtl":
+    if engine not in HARDWARE:
         from resv_ref import run as reference
 
         return reference.run(given, given.params, engine, progress)
     from vrex_sim import engine_rtl
 
-    return engine_rtl.run(given, given.params, hardware, progress)
+    return engine_rtl.run(given, given.params, hardware, progress, engine=engine)
 
 
 @contextmanager

@@ -1,10 +1,12 @@
-"""The ``rtl`` engine: a trace whose clusterings and selections come from emitted Verilog.
+"""The engines ``rtl`` and ``compiled``: a trace whose clusters and selections come from Verilog.
 
-Hash bits and weights come from the exact reference (steps that have no RTL yet); the KVPU, in
-Verilator, clusters the tokens, thresholds the rows and unites them. Whatever it says is compared
-with the exact reference in every element.
+``rtl`` simulates it under cocotb, ``compiled`` in a C++ loop; the host is the same, and so are the
+cycles. Hash bits and weights come from the exact reference (steps that have no RTL yet); the KVPU
+clusters the tokens, thresholds the rows and unites them. Whatever it says is compared with the
+exact reference in every element.
 """
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -17,8 +19,10 @@ from resv_ref.trace import Trace
 from vrex import Params
 from vrex_hw.config import Config
 from vrex_hw.generate import emit
-from vrex_sim import jobs, runner, sizing, waves
+from vrex_sim import jobs, ports, runner, sizing, waves
 from vrex_sim.compare import MismatchError
+from vrex_sim.compiled import ORIGIN, CompiledDevice
+from vrex_sim.host import Host
 from vrex_sim.jobs import Jobs
 
 TOP, BENCH = "kvpu", "vrex_sim.benches.kvpu_run"
@@ -29,7 +33,7 @@ ENGINES = {
     "threshold": "rtl",
     "aggregate": "rtl",
 }
-"""Which engine does which step."""
+"""Which engine does which step; ``rtl`` stands for the emitted Verilog, whatever simulates it."""
 
 
 def run(
@@ -42,6 +46,7 @@ def run(
     verilog: str | None = None,
     idle: float = 0.0,
     stall: float = 0.0,
+    engine: str = "rtl",
 ) -> tuple[dict[str, Tensor], dict[str, object]]:
     """Run a trace through the KVPU; return what :func:`resv_ref.run.run` returns.
 
@@ -51,7 +56,7 @@ def run(
     ``params`` replaces the trace's own; without ``config`` the hardware is sized for the trace.
     ``expected``, the tensors of an exact run under these parameters, saves running it again.
     ``verilog`` stands in for what ``config`` generates. ``idle`` and ``stall`` are the chances,
-    a cycle, that an input pauses and an output is held up.
+    a cycle, that an input pauses and an output is held up. ``engine`` is ``rtl`` or ``compiled``.
 
     Raises :class:`~vrex.UserError` for a trace that does not fit the hardware,
     :class:`~vrex_sim.compare.MismatchError` with the first mismatch and a waveform if the hardware
@@ -59,7 +64,7 @@ def run(
     or hangs.
     """
     params = trace.params if params is None else params
-    params.require_exact("rtl")
+    params.require_exact(engine)
     frames = trace.frames
     if config is None:
         sizing.size_for(trace, params, 0)
@@ -70,9 +75,15 @@ def run(
     config = config or size(trace, params, expected)
     sizing.check_clusters(config, int(expected["cluster"].max()) + 1, _sealed(expected))
     work = Jobs.of(trace, params, config, expected)
-    arguments = {**work.arguments(), "idle": idle, "stall": stall, "seed": 1}
     verilog = verilog or emit(config, TOP)
-    given = runner.run(verilog, TOP, BENCH, arguments, progress=_part(progress, frames, frames))
+    arguments = {
+        **work.arguments(),
+        "ports": [dataclasses.astuple(port) for port in ports.read(verilog, TOP)],
+        "idle": idle,
+        "stall": stall,
+        "seed": 1,
+    }
+    given = SIMULATORS[engine](verilog, arguments, _part(progress, frames, frames))
     got = jobs.decode(work, given)
     fault = jobs.compare(got, expected)
     if fault is not None:
@@ -82,6 +93,23 @@ def run(
     tensors = {**expected, **{name: torch.from_numpy(one) for name, one in got.tensors.items()}}
     summary = {**summarise(trace, tensors), **figures(work, given), "mismatches": 0}
     return tensors, {**summary, "metadata": reference.metadata(params, ENGINES)}
+
+
+def _cocotb(verilog: str, arguments: dict[str, Any], progress: Progress | None) -> dict[str, Any]:
+    """Run the host under cocotb, in a process of the simulator's."""
+    return runner.run(verilog, TOP, BENCH, arguments, progress=progress)
+
+
+def _compiled(verilog: str, arguments: dict[str, Any], progress: Progress | None) -> dict[str, Any]:
+    """Run the host here, on the compiled device."""
+    chances = {name: arguments[name] for name in ("seed", "idle", "stall")}
+    device = CompiledDevice(verilog, TOP, **chances)
+    result = device.run(Host(device, arguments, progress or (lambda *_: None)).run())
+    return {**result, "origin": ORIGIN}
+
+
+SIMULATORS = {"rtl": _cocotb, "compiled": _compiled}
+"""What runs the host on the emitted Verilog, by engine."""
 
 
 def size(trace: Trace, params: Params, expected: dict[str, Tensor]) -> Config:

@@ -25,6 +25,19 @@ def pack(weights: NDArray[Any], counts: NDArray[Any], lanes: int) -> Bytes:
     return entries.view(np.uint8).reshape(rows, beats, 4 * lanes)
 
 
+def frame(data: Bytes, clusters: int, lanes: int) -> Bytes:
+    """Return TDATA of rows of ``clusters`` clusters with TKEEP and TLAST as bytes behind it.
+
+    The last beat of each row has TLAST and keeps its live entries only.
+    """
+    beats = -(-clusters // lanes)
+    live = np.arange(beats * lanes) < clusters
+    keep = np.packbits(live.repeat(4).reshape(beats, 4 * lanes), axis=1, bitorder="little")
+    last = np.arange(beats)[:, None] == beats - 1
+    control = np.hstack([keep, last.astype(np.uint8)])
+    return np.hstack([data, np.tile(control, (len(data) // beats, 1))])
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Beats:
     """Everything that one AXI4-Stream of the KVPU gave, in order."""

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cocotb_tools import runner as cocotb_runner
@@ -87,8 +87,22 @@ def build(verilog: str, top: str, *, trace: bool = False) -> Path:
     ``top`` names the module; ``trace`` builds in VCD waveforms. Raises UserError when a tool is
     missing and BuildError when Verilator or the compiler fails.
     """
-    key = _key(verilog, top, trace)
-    root = build_root()
+
+    def make(directory: Path) -> None:
+        runtime = build_root() / f"runtime-{_versions()}{'-trace' * trace}"
+        _verilate(verilog, top, directory, runtime, trace)
+        _keep_runtime(directory, runtime)
+
+    return cached(top, [verilog, top, str(trace)], make)
+
+
+def cached(name: str, parts: Sequence[str], make: Callable[[Path], None]) -> Path:
+    """Return the directory that ``make`` filled for equal ``parts`` and tools, made just once.
+
+    Raises UserError where nothing can be written, and what ``make`` raises.
+    """
+    digest = hashlib.sha256("|".join([*parts, _versions()]).encode()).hexdigest()
+    root, key = build_root(), f"{name}-{digest[:16]}"
     try:
         root.mkdir(parents=True, exist_ok=True)
         lock = (root / f"{key}.lock").open("w")
@@ -100,16 +114,9 @@ def build(verilog: str, top: str, *, trace: bool = False) -> Path:
         if not (directory / "done").exists():
             shutil.rmtree(directory, ignore_errors=True)
             directory.mkdir()
-            runtime = root / f"runtime-{_versions()}{'-trace' * trace}"
-            _verilate(verilog, top, directory, runtime, trace)
-            _keep_runtime(directory, runtime)
+            make(directory)
             (directory / "done").touch()
     return directory
-
-
-def _key(verilog: str, top: str, trace: bool) -> str:
-    parts = [verilog, top, str(trace), _versions()]
-    return f"{top}-{hashlib.sha256('|'.join(parts).encode()).hexdigest()[:16]}"
 
 
 def _versions() -> str:

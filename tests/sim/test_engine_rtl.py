@@ -1,8 +1,9 @@
-"""The rtl engine: small streams of many shapes through the KVPU's Verilog, and what it refuses."""
+"""The rtl and compiled engines: small streams of many shapes through the KVPU's Verilog."""
 
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -48,12 +49,15 @@ SHAPES = {
 }
 
 
+@pytest.mark.parametrize("engine", ["rtl", "compiled"])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
-def test_the_hardware_agrees_in_every_element(tiny, shape):
+def test_the_hardware_agrees_in_every_element(tiny, shape, engine):
     trace = stream(**shape)
     stalls = 0.3 if trace.params.n_sinks else 0.0
     expected, _ = reference.run(trace)
-    got, summary = engine_rtl.run(trace, config=TINY, verilog=tiny, idle=stalls, stall=stalls)
+    got, summary = engine_rtl.run(
+        trace, config=TINY, verilog=tiny, idle=stalls, stall=stalls, engine=engine
+    )
     assert got.keys() == expected.keys()
     for name, tensor in expected.items():
         assert got[name].dtype == tensor.dtype, name
@@ -64,6 +68,25 @@ def test_the_hardware_agrees_in_every_element(tiny, shape):
     assert summary["counters"]["wtu_rows"] == int(rows.sum()) * group
     assert 0 < summary["utilisation"]["hcu"] <= 1
     assert set(summary["cycles_by_unit"]) == {"hcu", "wtu"}
+
+
+@pytest.mark.parametrize("stalls", [0.0, 0.3])
+def test_both_engines_agree_in_every_cycle(tiny, stalls, monkeypatch):
+    given = {}
+    decode = engine_rtl.jobs.decode
+
+    def keep(work, result):
+        given[engine] = result
+        return decode(work, result)
+
+    monkeypatch.setattr(engine_rtl.jobs, "decode", keep)
+    trace = stream(seed=14)
+    for engine in ("rtl", "compiled"):
+        engine_rtl.run(trace, config=TINY, verilog=tiny, idle=stalls, stall=stalls, engine=engine)
+    assert given["rtl"].keys() == given["compiled"].keys()
+    for name, value in given["rtl"].items():
+        assert np.array_equal(value, given["compiled"][name]), name
+    assert len(given["rtl"]["row_cycle"]) > 100
 
 
 def test_hardware_is_sized_for_a_trace():
@@ -151,7 +174,7 @@ def test_sizes_have_a_limit():
 
 
 def test_wrong_hardware_ends_the_command_with_code_1(monkeypatch, tmp_path, capsys):
-    def fails(*_):
+    def fails(*_, **__):
         raise MismatchError("1 mismatches\n  waveform: short.vcd")
 
     trace = stream(frames=2)
