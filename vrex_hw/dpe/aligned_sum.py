@@ -1,0 +1,178 @@
+"""The aligned sum: terms of any exponent, aligned to the largest one and added as integers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from vrex_hw.dpe.align import Aligner
+from vrex_hw.dpe.pipeline import delay, register
+from vrex_hw.hierarchy import place
+
+FAN_IN = 4
+"""Values that one stage reduces to one: two levels of comparators, or of adders."""
+
+
+class AlignedSum(wiring.Component):
+    """Sum of ``width`` signed terms and an accumulator, one sum a cycle.
+
+    A term is ``magnitude * 2^(exponent - bits + 2)`` in a unit of the user's: two integer bits,
+    the rest fraction, as a product of two numbers from 1 to 2 has them; the accumulator likewise.
+    With E the ``largest`` exponent of all, every magnitude is truncated to a multiple of
+    2^(E + 2 - window), given its sign and added; ``total`` counts that unit. An exponent of 0
+    says that the term takes no part, unless E is below 2^ceil(log2(window + 1)): such small sums
+    are the user's to take as zero.
+
+    Magnitudes and signs come ``magnitude_delay`` cycles after the exponents; ``total`` and
+    ``largest`` come ``latency`` cycles after the exponents. Source: our decision (hardware.md).
+
+    Parameters
+    ----------
+    width : terms beside the accumulator, 1 or more.
+    bits, acc_bits : widths of their magnitudes, 2 or more.
+    exponent_bits : width of an exponent.
+    window : bits that an aligned magnitude keeps.
+    """
+
+    def __init__(
+        self, width: int, *, bits: int, acc_bits: int, exponent_bits: int, window: int
+    ) -> None:
+        """Raise ValueError for a width below 1 or magnitudes below 2 bits."""
+        if width < 1:
+            raise ValueError(f"aligned sum: width is {width}: it must be 1 or more")
+        if min(bits, acc_bits) < 2:
+            raise ValueError(f"aligned sum: magnitudes have {bits} and {acc_bits} bits: 2 or more")
+        self.width, self.window = width, window
+        self.total_bits = window + 1 + ceil_log2(width + 1)
+        super().__init__(
+            {
+                "exponents": In(data.ArrayLayout(exponent_bits, width)),
+                "acc_exponent": In(exponent_bits),
+                "magnitudes": In(data.ArrayLayout(bits, width)),
+                "negatives": In(width),
+                "acc_magnitude": In(acc_bits),
+                "acc_negative": In(1),
+                "largest": Out(exponent_bits),
+                "total": Out(signed(self.total_bits)),
+            }
+        )
+
+    @property
+    def magnitude_delay(self) -> int:
+        """Cycles by which magnitudes and signs follow the exponents."""
+        return max(1, _stages(self.width)) + 1
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the exponents to their total."""
+        return latency(self.width)
+
+    def elaborate(self, platform: Any) -> Module:
+        """Find the largest exponent, align, add."""
+        m = Module()
+        largest = self._largest(m)
+        terms = []
+        for k in range(self.width):
+            unit = self._aligner(platform, m, f"aligner{k}", len(self.magnitudes[k]))
+            m.d.comb += [
+                unit.exponent.eq(self.exponents[k]),
+                unit.largest.eq(largest),
+                unit.magnitude.eq(self.magnitudes[k]),
+                unit.negative.eq(self.negatives[k]),
+            ]
+            terms.append((unit.term, unit.term[-1]))
+        unit = self._aligner(platform, m, "acc_aligner", len(self.acc_magnitude))
+        m.d.comb += [
+            unit.exponent.eq(self.acc_exponent),
+            unit.largest.eq(largest),
+            unit.magnitude.eq(self.acc_magnitude),
+            unit.negative.eq(self.acc_negative),
+        ]
+        m.d.comb += [
+            self.total.eq(self._add(m, terms, unit.term)),
+            self.largest.eq(delay(m, largest, self.latency - self.magnitude_delay + 1, "largest")),
+        ]
+        return m
+
+    def _aligner(self, platform: Any, m: Module, name: str, bits: int) -> Any:
+        sizes = (bits, len(self.acc_exponent), self.window, self.magnitude_delay - 1)
+        module = f"dpe_aligner_{'_'.join(map(str, sizes))}"
+        return place(m, platform, name, module, lambda: Aligner(*sizes))
+
+    def _largest(self, m: Module) -> Value:
+        """Return the largest exponent, after ``magnitude_delay - 1`` cycles."""
+        stages = self.magnitude_delay - 1
+        values: list[Any] = list(self.exponents)
+        for stage in range(stages - 1):
+            groups = _groups(values)
+            values = [
+                register(m, _tournament(group), f"largest{stage}_{k}")
+                for k, group in enumerate(groups)
+            ]
+        acc = delay(m, self.acc_exponent, stages - 1, "acc_candidate")
+        over = Cat(acc > value for value in values).all()
+        return register(m, Mux(over, acc, _tournament(values)), "largest")
+
+    def _add(self, m: Module, terms: list[tuple[Any, Any]], acc: Any) -> Value:
+        """Return the sum of complements ``terms``, each with the 1 that its sign still owes.
+
+        Every adder has room for one such 1 as its carry: it settles its left operand's and
+        leaves its right one's open, so that the last adder, with the accumulator, settles all.
+        """
+        stages = _stages(self.width)
+        for stage in range(stages):
+            held = []
+            for k, group in enumerate(_groups(terms)):
+                value, owed = _sum(group)
+                held.append(
+                    (
+                        register(m, value, f"sum{stage}_{k}"),
+                        register(m, owed, f"owed{stage}_{k}"),
+                    )
+                )
+            terms = held
+        value, owed = terms[0]
+        # Negated in a stage of its own, while the terms are added.
+        settled = delay(m, acc + acc[-1], stages, "acc_settled").as_signed()
+        return register(m, _carry_add(value, settled, owed), "total")
+
+
+def _stages(width: int) -> int:
+    return -(-ceil_log2(width) // ceil_log2(FAN_IN))
+
+
+def latency(width: int) -> int:
+    """Return the cycles from the exponents of ``width`` terms to their total."""
+    search = max(1, _stages(width))
+    return search + 2 + _stages(width) + 1
+
+
+def _groups(values: Sequence[Any]) -> list[Sequence[Any]]:
+    return [values[k : k + FAN_IN] for k in range(0, len(values), FAN_IN)]
+
+
+def _tournament(values: Sequence[Any]) -> Value:
+    """Return the largest of unsigned ``values``, by halves."""
+    if len(values) == 1:
+        return Value.cast(values[0])
+    half = len(values) // 2
+    a, b = _tournament(values[:half]), _tournament(values[half:])
+    return Mux(a > b, a, b)
+
+
+def _sum(group: Sequence[tuple[Any, Any]]) -> tuple[Value, Value]:
+    """Return the sum of a group of complements, and the 1 still owed."""
+    if len(group) == 1:
+        return group[0]
+    half = len(group) // 2
+    (a, settled), (b, owed) = _sum(group[:half]), _sum(group[half:])
+    return _carry_add(a, b, settled), owed
+
+
+def _carry_add(a: Value, b: Value, carry: Value) -> Value:
+    """Return signed ``a + b + carry`` in one adder: the carry enters below the lowest bit."""
+    total = Cat(Const(1, 1), a).as_signed() + Cat(carry, b).as_signed()
+    return total[1:].as_signed()
