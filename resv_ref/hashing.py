@@ -4,17 +4,23 @@ import torch
 from torch import Tensor
 
 from resv_ref import numerics
+from resv_ref.numerics import BEAT, WINDOW
 
 
-def hash_bits(keys: Tensor, hyperplanes: Tensor, exact: bool) -> Tensor:
+def hash_bits(
+    keys: Tensor, hyperplanes: Tensor, exact: bool, *, beat: int = BEAT, window: int = WINDOW
+) -> Tensor:
     """Return the hash bits of keys, packed: bit m is 1 where key . hyperplane m > 0.
 
     ``keys`` [..., w] and ``hyperplanes`` [N_hp, w] bfloat16, N_hp 1 to 64; the result is
-    [...] int64, so bit 63 makes it negative. ``exact`` takes the hardware's dot product, else
-    torch's in float32. A product that is NaN gives 0.
+    [...] int64, so bit 63 makes it negative. ``exact`` takes the hardware's dot product, of
+    this ``beat`` and ``window``, else torch's in float32. A product that is NaN gives 0.
     """
     a, b = keys.reshape(-1, keys.shape[-1]), hyperplanes
-    products = numerics.matmul(a, b) if exact else a.float() @ b.float().T
+    if exact:
+        signs = numerics.matmul(a, b, beat=beat, window=window) > 0
+    else:
+        signs = a.float() @ b.float().T > 0
     places = torch.arange(len(hyperplanes), dtype=torch.int64)
-    packed = ((products > 0).long() << places).sum(-1)
+    packed = (signs.long() << places).sum(-1)
     return packed.reshape(keys.shape[:-1])

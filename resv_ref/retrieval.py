@@ -8,8 +8,11 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from resv_ref import scoring, wicsum
+from resv_ref.attention import light_attention, softmax_attention
+from resv_ref.cache import KVCache
 from resv_ref.clustering import HCTable
 from resv_ref.hashing import hash_bits
+from resv_ref.numerics import BEAT, WINDOW, check_sizes
 from resv_ref.trace import draw_hyperplanes
 from vrex import Params, UserError
 
@@ -18,7 +21,10 @@ ENGINES = ("float", "exact")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Selection:
-    """What one frame of T tokens retrieves. C: the most clusters scored in any KV head."""
+    """What one frame of T tokens retrieves and attends.
+
+    C: the most clusters scored in any KV head.
+    """
 
     hash_bits: Tensor
     """[T, Hkv] int64, bit m = hyperplane m."""
@@ -40,6 +46,9 @@ class Selection:
     resident: list[Tensor]
     """For each KV head the earlier tokens attended without being selected, [n] int64: sinks,
     then the open clusters ascending (left out where they are scored)."""
+    attention: Tensor | None
+    """[T, Hq, d] bfloat16: attention over the sinks, ``tokens``, the open clusters and, causally,
+    the frame itself; None where v was left out."""
 
 
 class ReSV:
@@ -48,9 +57,12 @@ class ReSV:
     ``hyperplanes`` [N_hp, d] bfloat16 ([N_hp, Hkv * d] where ``cluster_scope`` is per_layer);
     left out, they are those of :func:`resv_ref.trace.draw_hyperplanes`. ``engine`` is ``exact``,
     which agrees with the hardware in every bit, or ``float``, which follows the definition in
-    fp32 and knows every option.
+    fp32 and knows every option. ``beat`` and ``window`` are those of the hardware's aligned sum
+    (:func:`~resv_ref.numerics.dot`), ``lxe.side`` and ``lxe.window`` of its configuration; a beat
+    is also the tokens of an attention tile. Only the exact engine depends on them.
 
-    Raises :class:`~vrex.UserError` for an unknown engine, and for what the exact one does not do.
+    Raises :class:`~vrex.UserError` for an unknown engine, and for what the exact one does not do,
+    :class:`ValueError` for a beat or window out of bounds.
     """
 
     def __init__(
@@ -58,6 +70,9 @@ class ReSV:
         params: Params | None = None,
         hyperplanes: Tensor | None = None,
         engine: str = "exact",
+        *,
+        beat: int = BEAT,
+        window: int = WINDOW,
     ) -> None:
         """Start a stream with no tokens."""
         if engine not in ENGINES:
@@ -67,12 +82,15 @@ class ReSV:
         self._exact = engine == "exact"
         if self._exact:
             self.params.require_exact()
+        check_sizes(beat, window)
+        self._sizes: dict[str, Any] = {"beat": beat, "window": window}
         self.hyperplanes = hyperplanes
         self.tables: list[HCTable] = []
         """One a KV head, or a single one where ``cluster_scope`` is per_layer."""
         self.stored = 0
         """Tokens of the stream so far, sinks included."""
         self._heads: tuple[int, int, int] | None = None
+        self._cache: KVCache | None = None
 
     def step(
         self,
@@ -82,24 +100,30 @@ class ReSV:
         k_hash: Tensor | None = None,
         q_retrieve: Tensor | None = None,
     ) -> Selection:
-        """Score the clusters with one frame's queries, then store its keys.
+        """Score the clusters with one frame's queries, store its keys, and attend.
 
         ``q`` [T, Hq, d], ``k`` [T, Hkv, d] bfloat16 after RoPE, T >= 1, Hkv a divisor of Hq;
         other dtypes are rounded to bfloat16, and what lies on another device is copied. ``v``
-        has the shape of ``k``; no result depends on it. ``k_hash``, as ``k`` but before RoPE, is
+        has the shape of ``k`` and is needed for attention alone: it is given in every frame, or
+        attention ends with the first one that lacks it. ``k_hash``, as ``k`` but before RoPE, is
         needed where ``hash_keys`` is pre_rope; ``q_retrieve``, as ``q``, where ``query`` is
         previous_layer.
 
-        Raises :class:`ValueError` for a tensor that is missing or has the wrong shape.
+        Attention takes ``q``, whatever the queries that score. Raises :class:`ValueError` for a
+        tensor that is missing, in an earlier frame too, or has the wrong shape.
         """
         hashed = self._wanted("k_hash", k_hash) if self.params.hash_keys == "pre_rope" else k
         previous = self.params.query == "previous_layer"
         queries = self._wanted("q_retrieve", q_retrieve) if previous else q
         _check_shapes(q, k, {"v": v, "k_hash": hashed, "q_retrieve": queries})
+        if v is not None and self.stored and self._cache is None:
+            raise ValueError("v is missing in an earlier frame: give it in every frame or in none")
         self._begin(q.shape[1], k.shape[1], q.shape[2])
         selection = self._retrieve(_bfloat16(queries), k.shape[1])
-        bits, cluster = self._store(_bfloat16(k), _bfloat16(hashed))
-        return Selection(hash_bits=bits, cluster=cluster, **selection)
+        before = self._before(selection["tokens"], selection["resident"])
+        bits, cluster = self._store(_bfloat16(k), _bfloat16(hashed), v)
+        attention = self._attend(_bfloat16(q), before)
+        return Selection(hash_bits=bits, cluster=cluster, attention=attention, **selection)
 
     def _wanted(self, name: str, tensor: Tensor | None) -> Tensor:
         if tensor is None:
@@ -125,7 +149,7 @@ class ReSV:
         self.hyperplanes = _bfloat16(planes)
         rehash = self._bits_of_mean if self.params.cluster_bits == "mean" else None
         self.tables = [HCTable(self.params, width, rehash) for _ in range(tables)]
-        self._heads = heads
+        self._heads, self._cache = heads, KVCache(kv_heads, d)
 
     def _bits_of_mean(self, mean: Tensor) -> int:
         return int(hash_bits(mean, self._planes(), exact=False))
@@ -145,18 +169,19 @@ class ReSV:
             group = queries.unflatten(1, (kv_heads, -1))[:, head].transpose(0, 1)
             means = table.means(clusters).unflatten(1, (-1, d))
             own = means[:, head % means.shape[1]]
-            of_rows = scoring.weights(group.reshape(-1, d), own, self.params, self._exact)
+            rows = group.reshape(-1, d)
+            of_rows = scoring.weights(rows, own, self.params, self._exact, **self._sizes)
             of_clusters = table.counts(clusters)
             chosen = wicsum.select(of_rows, of_clusters, self.params)
             weights.append(of_rows.unflatten(0, (-1, tokens)))
             counts.append(of_clusters[None])
             row_selected.append(chosen.unflatten(0, (-1, tokens)))
-        rows = _stack(row_selected)
-        selected = rows.unflatten(0, (kv_heads, -1)).any(2).any(1)
+        of_all = _stack(row_selected)
+        selected = of_all.unflatten(0, (kv_heads, -1)).any(2).any(1)
         return {
             "weights": _stack(weights).to(torch.int32 if self._exact else torch.float32),
             "counts": _stack(counts).int(),
-            "row_selected": rows,
+            "row_selected": of_all,
             "selected": selected,
             "sealed": torch.tensor([t.sealed for t in tables], dtype=torch.int32),
             "tokens": [t.tokens(s.nonzero()[:, 0]) for t, s in zip(tables, selected, strict=True)],
@@ -167,12 +192,33 @@ class ReSV:
         sinks = torch.arange(min(self.stored, self.params.n_sinks))
         return torch.cat([sinks, table.tokens(torch.arange(scored, len(table)))])
 
-    def _store(self, k: Tensor, hashed: Tensor) -> tuple[Tensor, Tensor]:
+    def _before(self, selected: list[Tensor], resident: list[Tensor]) -> list[Tensor]:
+        """Return for each KV head the earlier tokens that a frame attends, in their order."""
+        sinks = min(self.stored, self.params.n_sinks)
+        pairs = zip(resident, selected, strict=True)
+        return [torch.cat([always[:sinks], some, always[sinks:]]) for always, some in pairs]
+
+    def _attend(self, q: Tensor, before: list[Tensor]) -> Tensor | None:
+        """Attend ``before`` and the frame just stored; return [T, Hq, d]."""
+        if self._cache is None:
+            return None
+        tokens, kv_heads = len(q), len(before)
+        frame = torch.arange(self.stored - tokens, self.stored)
+        k, v = self._cache.gather([torch.cat([some, frame]) for some in before])
+        # Row by row: the query heads of a KV head, and in each the frame's tokens.
+        rows = q.unflatten(1, (kv_heads, -1)).permute(1, 2, 0, 3)
+        own = torch.arange(1, tokens + 1).expand(rows.shape[:-1])
+        limits = torch.tensor([len(some) for some in before])[:, None, None] + own
+        given = rows.flatten(1, 2), k, v, limits.flatten(1)
+        out = light_attention(*given, **self._sizes) if self._exact else softmax_attention(*given)
+        return out.reshape(rows.shape).permute(2, 0, 1, 3).flatten(1, 2)
+
+    def _store(self, k: Tensor, hashed: Tensor, v: Tensor | None) -> tuple[Tensor, Tensor]:
         """Hash and cluster a frame's keys; return hash bits and clusters, each [T, Hkv]."""
         tokens, kv_heads = k.shape[:2]
         keys = k.reshape(tokens, len(self.tables), -1)
         hashed = hashed.reshape(keys.shape)
-        bits = hash_bits(hashed, self._planes(), self._exact)
+        bits = hash_bits(hashed, self._planes(), self._exact, **self._sizes)
         cluster = torch.full((tokens, len(self.tables)), -1, dtype=torch.int32)
         for head, table in enumerate(self.tables):
             for t in range(max(0, self.params.n_sinks - self.stored), tokens):
@@ -180,6 +226,10 @@ class ReSV:
                 token = self.stored + t
                 cluster[t, head] = table.assign(token, int(bits[t, head]), key, of_hash)
             table.seal()
+        if v is None:
+            self._cache = None
+        elif self._cache is not None:
+            self._cache.append(k, _bfloat16(v))
         self.stored += tokens
         return bits.expand(tokens, kv_heads), cluster.expand(tokens, kv_heads)
 

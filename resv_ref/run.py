@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from resv_ref import trace as traces
+from resv_ref.numerics import BEAT, WINDOW
 from resv_ref.retrieval import ReSV, Selection
 from resv_ref.summary import summarise
 from resv_ref.trace import Trace
 from vrex import Params
 
-STEPS = ("hash", "cluster", "score", "threshold", "aggregate")
+STEPS = ("hash", "cluster", "score", "threshold", "aggregate", "attend")
 """The steps of docs/algorithm.md whose engine a run's metadata names."""
 
 Progress = Callable[[int, int], object]
@@ -26,14 +27,19 @@ def run(
     params: Params | None = None,
     engine: str = "exact",
     progress: Progress | None = None,
+    *,
+    beat: int = BEAT,
+    window: int = WINDOW,
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Run a trace; return its output tensors and a summary.
 
-    ``params`` replaces the trace's own. With F frames of at most T tokens and C the most
-    clusters scored at once, the tensors are ``hash_bits`` [F, T, Hkv] int64, ``cluster``
-    [F, T, Hkv] int32, ``weights`` [F, Hq, T, C] int32 (exact) or float32 (float), ``counts``
-    [F, Hkv, C] int32, ``row_selected`` [F, Hq, T, C] bool, ``selected`` [F, Hkv, C] bool,
-    ``sealed`` [F, Hkv] int32 and ``hyperplanes``, those used. Padding is zero, -1 in ``cluster``.
+    ``params`` replaces the trace's own; ``beat`` and ``window`` are those of
+    :class:`~resv_ref.ReSV`. With F frames of at most T tokens and C the most clusters scored at
+    once, the tensors are ``hash_bits`` [F, T, Hkv] int64, ``cluster`` [F, T, Hkv] int32,
+    ``weights`` [F, Hq, T, C] int32 (exact) or float32 (float), ``counts`` [F, Hkv, C] int32,
+    ``row_selected`` [F, Hq, T, C] bool, ``selected`` [F, Hkv, C] bool,
+    ``sealed`` [F, Hkv] int32, ``attn_out`` [F, T, Hq, d] bfloat16 and ``hyperplanes``, those
+    used. Padding is zero, -1 in ``cluster``.
 
     The summary holds what :func:`~resv_ref.summary.summarise` counts and, under ``metadata``,
     what belongs into the output file (:func:`metadata`).
@@ -46,7 +52,7 @@ def run(
         trace = trace.with_params(params)
         traces.check(trace)
     planes = traces.hyperplanes(trace)
-    resv = ReSV(params, planes, engine)
+    resv = ReSV(params, planes, engine, beat=beat, window=window)
     frames = []
     with _one_thread():
         for f in range(trace.frames):
@@ -55,7 +61,8 @@ def run(
                 progress(f + 1, trace.frames)
     tensors = {**collect(trace, frames), "hyperplanes": planes}
     summary = summarise(trace, tensors)
-    return tensors, {**summary, "metadata": metadata(params, dict.fromkeys(STEPS, engine))}
+    engines = dict.fromkeys(STEPS, engine)
+    return tensors, {**summary, "metadata": metadata(params, engines, beat=beat, window=window)}
 
 
 @contextmanager
@@ -90,6 +97,7 @@ def collect(trace: Trace, frames: list[Selection]) -> dict[str, Tensor]:
         "row_selected": torch.zeros(f, q_heads, t, c, dtype=torch.bool),
         "selected": torch.zeros(f, kv_heads, c, dtype=torch.bool),
         "sealed": torch.stack([s.sealed for s in frames]),
+        "attn_out": torch.zeros(f, t, q_heads, trace.head_dim, dtype=torch.bfloat16),
     }
     for number, one in enumerate(frames):
         live, scored = one.weights.shape[1:]
@@ -99,12 +107,21 @@ def collect(trace: Trace, frames: list[Selection]) -> dict[str, Tensor]:
         out["counts"][number, :, :scored] = one.counts
         out["row_selected"][number, :, :live, :scored] = one.row_selected
         out["selected"][number, :, :scored] = one.selected
+        if one.attention is not None:
+            out["attn_out"][number, :live] = one.attention
     return out
 
 
-def metadata(params: Params, engines: Mapping[str, str]) -> dict[str, str]:
-    """Return the output file's metadata: all parameters, and which engine did which step.
+def metadata(
+    params: Params, engines: Mapping[str, str], *, beat: int = BEAT, window: int = WINDOW
+) -> dict[str, str]:
+    """Return the output file's metadata: parameters, engines and sizes of the arithmetic.
 
-    ``engines`` names an engine for each of :data:`STEPS`; both entries are JSON objects.
+    ``engines`` names an engine for each of :data:`STEPS`; ``beat`` and ``window`` are those of
+    :func:`run`. Every entry is a JSON object.
     """
-    return {traces.METADATA_KEY: params.to_json(), "engines": json.dumps(dict(engines))}
+    return {
+        traces.METADATA_KEY: params.to_json(),
+        "engines": json.dumps(dict(engines)),
+        "numerics": json.dumps({"beat": beat, "window": window}),
+    }

@@ -17,6 +17,7 @@ def summarise(trace: Trace, tensors: dict[str, Tensor]) -> dict[str, Any]:
     selected; what is past and not scored (sinks, open window) is always attended.
 
     - ``tokens``, ``clusters`` (of all KV heads), ``tokens_per_cluster`` (sinks not counted)
+    - ``attended_per_row``: mean tokens that a row attends, the frame's own included
     - ``retrieved``: selected / scored, without what is always attended
     - ``retrieved_with_resident``: (selected + always attended) / past
     - ``fetched_bytes``: K and V of the selected tokens in bfloat16
@@ -30,9 +31,13 @@ def summarise(trace: Trace, tensors: dict[str, Tensor]) -> dict[str, Any]:
     cluster, counts = tensors["cluster"], tensors["counts"].long()
     clusters = sum(int(cluster[:, :, head].max()) + 1 for head in range(trace.kv_heads))
     clustered = int((cluster >= 0).sum())
-    past = (alive.sum(1).cumsum(0) - alive.sum(1)).sum().item() * trace.kv_heads
+    lengths = alive.sum(1)
+    past = int((lengths.cumsum(0) - lengths).sum()) * trace.kv_heads
     scored = int(counts.sum())
-    selected = int((counts * tensors["selected"]).sum())
+    chosen = (counts * tensors["selected"]).sum(2)
+    selected = int(chosen.sum())
+    earlier = (lengths.cumsum(0) - lengths)[:, None] - counts.sum(2) + chosen
+    attended = (earlier + (lengths + 1)[:, None] / 2) * lengths[:, None]
     token_bytes = 2 * trace.head_dim * BF16_BYTES
     fetched = selected * token_bytes
     representatives = int((counts > 0).sum()) * trace.head_dim * BF16_BYTES
@@ -40,6 +45,7 @@ def summarise(trace: Trace, tensors: dict[str, Tensor]) -> dict[str, Any]:
         "tokens": stored,
         "clusters": clusters,
         "tokens_per_cluster": _ratio(clustered, clusters),
+        "attended_per_row": _ratio(float(attended.sum()), stored * trace.kv_heads),
         "retrieved": _ratio(selected, scored),
         "retrieved_with_resident": _ratio(selected + past - scored, past),
         "retrieved_with_representatives": _ratio(fetched + representatives, scored * token_bytes),

@@ -7,7 +7,7 @@ and the mean key are built on them. Source: docs/numerics.md.
 
 from resv_ref.numerics import fp32
 from resv_ref.numerics.bf16 import from_bf16, to_bf16
-from resv_ref.numerics.dot import dot, matmul
+from resv_ref.numerics.dot import BEAT, WINDOW, check_sizes, dot, matmul
 from resv_ref.numerics.exp2 import exp2_bf16
 from resv_ref.numerics.exp_weight import exp_weight
 from resv_ref.numerics.fp32 import is_poisoned
@@ -16,6 +16,9 @@ from resv_ref.numerics.mean import mean_bf16
 from resv_ref.numerics.reciprocal import reciprocal
 
 __all__ = [
+    "BEAT",
+    "WINDOW",
+    "check_sizes",
     "dot",
     "exp2_bf16",
     "exp_weight",

@@ -46,6 +46,6 @@ def exp2_bf16(x: Tensor) -> Tensor:
     y = linear(EXP2, t & ((1 << FRACTION_BITS) - 1))
     # Both factors and their product, of 18 bits, are exact in float64; what float32 then rounds
     # is below 2^-126 and stays there, or is infinite, which becomes NaN.
-    power = ((1023 - EXP2.y_bits - i) << 52).view(torch.float64)
-    p = torch.where(x.isfinite(), y.double() * power, torch.nan)
+    p = y.double() * fp32.power_of_two(-EXP2.y_bits - i)
+    p = torch.where(x.isfinite(), p, torch.nan)
     return to_bf16(p.to(torch.float32))

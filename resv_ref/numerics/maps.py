@@ -84,5 +84,5 @@ def _normalise(values: Tensor) -> Tensor:
     largest = values.amax(-1, keepdim=True)
     # The field of a normal number; float64 holds the scaled values exactly.
     field = (largest.view(torch.int32) >> 23).to(torch.int64)
-    power = ((15 + fp32.BIAS - field + 1023) << 52).view(torch.float64)
+    power = fp32.power_of_two(15 + fp32.BIAS - field)
     return (values.double() * power).round_().clamp_(max=LARGEST_WEIGHT).to(torch.int64)

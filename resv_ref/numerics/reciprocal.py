@@ -29,8 +29,6 @@ def reciprocal(x: Tensor) -> Tensor:
     field = (bits >> 23) & 0xFF
     y = quadratic(RECIPROCAL, bits & 0x7FFFFF).double()
     # y times a power of two is exact in float64, so the cast to float32 is the one rounding.
-    power = ((2 * fp32.BIAS - field - fp32.BIAS - RECIPROCAL.y_bits + 1023) << 52).view(
-        torch.float64
-    )
-    result = fp32.flush((y * power).to(torch.float32).copysign(x))
+    y = y * fp32.power_of_two(fp32.BIAS - field - RECIPROCAL.y_bits)
+    result = fp32.flush(y.to(torch.float32).copysign(x))
     return fp32.canonical(torch.where((field == 0) | (field == 0xFF), torch.nan, result))

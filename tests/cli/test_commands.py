@@ -31,7 +31,7 @@ def test_run_writes_every_tensor_and_all_parameters(vrex, tmp_path, stream, engi
     with safe_open(output, "pt") as file:
         assert set(file.keys()) == {
             *("hash_bits", "cluster", "weights", "counts", "row_selected", "selected", "sealed"),
-            "hyperplanes",
+            *("attn_out", "hyperplanes"),
         }
         used = Params.from_json(file.metadata()["resv"])
         engines = json.loads(file.metadata()["engines"])

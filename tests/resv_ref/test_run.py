@@ -35,6 +35,7 @@ def test_names_shapes_and_dtypes(small: Trace, outputs: Outputs) -> None:
         "row_selected": ((20, 4, 5, c), torch.bool),
         "selected": ((20, 2, c), torch.bool),
         "sealed": ((20, 2), torch.int32),
+        "attn_out": ((20, 5, 4, 16), torch.bfloat16),
         "hyperplanes": ((32, 16), torch.bfloat16),
     }
     assert run.run(small, engine="float")[0]["weights"].dtype == torch.float32
@@ -136,6 +137,8 @@ def test_streaming_is_the_whole_trace(small: Trace, engine: str) -> None:
         assert torch.equal(one.weights, tensors["weights"][f, :, :length, :scored])
         assert torch.equal(one.row_selected, tensors["row_selected"][f, :, :length, :scored])
         assert torch.equal(one.selected, tensors["selected"][f, :, :scored])
+        assert one.attention is not None
+        assert torch.equal(one.attention, tensors["attn_out"][f, :length])
 
 
 def test_a_stream_that_never_seals_has_no_columns(small: Trace) -> None:
@@ -155,7 +158,8 @@ def test_previous_layer_scores_with_q_retrieve(small: Trace) -> None:
     swapped = Trace(params=params, **{**small.tensors(), "q_retrieve": other})
     plain = Trace(params=small.params, **{**small.tensors(), "q": other})
     found, wanted = run.run(swapped)[0], run.run(plain)[0]
-    assert all(torch.equal(found[n], wanted[n]) for n in wanted)
+    for name in wanted.keys() - {"attn_out"}:
+        assert torch.equal(found[name], wanted[name])
     assert not torch.equal(found["weights"], run.run(small)[0]["weights"])
 
 
@@ -164,8 +168,9 @@ def test_metadata_names_parameters_and_engines(small: Trace, outputs: Outputs) -
     assert isinstance(metadata, dict)
     assert Params.from_json(metadata["resv"]) == small.params
     assert json.loads(metadata["engines"]) == dict.fromkeys(
-        ("hash", "cluster", "score", "threshold", "aggregate"), "exact"
+        ("hash", "cluster", "score", "threshold", "aggregate", "attend"), "exact"
     )
+    assert json.loads(metadata["numerics"]) == {"beat": 64, "window": 28}
 
 
 def test_progress_is_told_every_frame(small: Trace) -> None:
