@@ -1,15 +1,15 @@
-"""Writes what a user takes away: a top's Verilog, its manifest and, for the KVPU, its C header."""
+"""Writes what a user takes away: a top's Verilog, its manifest, and a C header of registers."""
 
 import contextlib
 import hashlib
 import importlib.metadata
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from amaranth.back import verilog
 from amaranth.hdl import Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
@@ -17,8 +17,9 @@ from amaranth.lib.wiring import In
 from vrex.errors import UserError
 from vrex_hw.config import Config
 from vrex_hw.hcu import HCU
+from vrex_hw.hierarchy import convert
 from vrex_hw.kvpu import KVPU
-from vrex_hw.manifest import describe, fields
+from vrex_hw.manifest import REGISTERED, describe, fields
 from vrex_hw.registers.render import c_header
 from vrex_hw.wtu import WTU
 
@@ -28,12 +29,14 @@ TOPS: dict[str, Callable[[Config], wiring.Component]] = {
     "wtu": lambda config: WTU(config.wtu),
 }
 """What can be a top, by the name of its module."""
+AXI = re.compile("[sm]_axi")
+"""What the names of AXI interfaces begin with."""
 HEADER = "vrex_kvpu.h"
 MANIFEST = "manifest.json"
 
 
 def generate(config: Config, *, top: str, out_dir: Path) -> list[Path]:
-    """Write ``TOP.v``, ``manifest.json`` and, for the KVPU, ``vrex_kvpu.h`` into ``out_dir``.
+    """Write ``TOP.v``, ``manifest.json`` and, for core and kvpu, ``vrex_kvpu.h`` into ``out_dir``.
 
     Returns the paths. The same configuration gives the same bytes on every machine that has the
     same version of this package and of Amaranth. Raises :class:`~vrex.errors.UserError` for an
@@ -41,10 +44,10 @@ def generate(config: Config, *, top: str, out_dir: Path) -> list[Path]:
     """
     unit = _make(config, top)
     files = {f"{top}.v": _emit(config, top, unit)}
-    if top == "kvpu":
+    if top in REGISTERED:
         files[HEADER] = c_header(config)
     hashes = {name: hashlib.sha256(body.encode()).hexdigest() for name, body in files.items()}
-    manifest = describe(config, top, ports(unit, top), hashes)
+    manifest = describe(config, top, ports(unit), hashes)
     files[MANIFEST] = json.dumps(manifest, indent=2) + "\n"
     return _write(files, out_dir)
 
@@ -52,8 +55,8 @@ def generate(config: Config, *, top: str, out_dir: Path) -> list[Path]:
 def emit(config: Config, top: str = "kvpu") -> str:
     """Return the Verilog of ``top``, the module of that name, without the paths of its sources.
 
-    Ports of the KVPU join with one underscore (``s_axil_awaddr``), those of the HCU and the WTU
-    as Amaranth does it (``job__payload``). Raises :class:`~vrex.errors.UserError` for an unknown
+    Ports of AXI interfaces join with one underscore (``s_axil_awaddr``), all others as Amaranth
+    does it (``job__payload``). Raises :class:`~vrex.errors.UserError` for an unknown
     top.
     """
     return _emit(config, top, _make(config, top))
@@ -66,8 +69,8 @@ def _make(config: Config, top: str) -> wiring.Component:
 
 
 def _emit(config: Config, top: str, unit: wiring.Component) -> str:
-    members = {name: (value, None) for name, (_, value) in _members(unit, top).items()}
-    text = verilog.convert(unit, name=top, ports=members, emit_src=False, strip_internal_attrs=True)
+    members = {name: (value, None) for name, (_, value) in _members(unit).items()}
+    text = convert(unit, top, ports=members)
     version = importlib.metadata.version("vrex")
     return (
         f"// V-Rex {version}: {top}, configuration {config.name} ({config.fingerprint:08x}).\n"
@@ -75,7 +78,7 @@ def _emit(config: Config, top: str, unit: wiring.Component) -> str:
     )
 
 
-def ports(unit: wiring.Component, top: str) -> list[dict[str, Any]]:
+def ports(unit: wiring.Component) -> list[dict[str, Any]]:
     """Return name, direction and bits of every port of ``unit`` as emitted, clk and rst first.
 
     A payload has ``fields`` too: the lowest bit and the width of each.
@@ -83,7 +86,7 @@ def ports(unit: wiring.Component, top: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
         {"name": name, "direction": "input", "bits": 1} for name in ("clk", "rst")
     ]
-    for name, (member, value) in _members(unit, top).items():
+    for name, (member, value) in _members(unit).items():
         direction = "input" if member.flow == In else "output"
         found.append({"name": name, "direction": direction, "bits": len(value)})
         if isinstance(member.shape, data.Layout):
@@ -91,11 +94,10 @@ def ports(unit: wiring.Component, top: str) -> list[dict[str, Any]]:
     return found
 
 
-def _members(unit: wiring.Component, top: str) -> dict[str, tuple[wiring.Member, Value]]:
+def _members(unit: wiring.Component) -> dict[str, tuple[wiring.Member, Value]]:
     """Return each port and its value, by its name in Verilog."""
-    joint = "_" if top == "kvpu" else "__"
     return {
-        joint.join(map(str, path)): (member, Value.cast(value))
+        ("_" if AXI.match(path[0]) else "__").join(map(str, path)): (member, Value.cast(value))
         for path, member, value in unit.signature.flatten(unit)
     }
 

@@ -7,11 +7,12 @@ simulator, proofs) it is an ordinary submodule.
 """
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from amaranth.back import verilog
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
-from amaranth.lib import wiring
+from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Shape, Signal
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
 OPTIONS = {"emit_src": False, "strip_internal_attrs": True}
@@ -21,8 +22,9 @@ OPTIONS = {"emit_src": False, "strip_internal_attrs": True}
 class Library:
     """The modules that are emitted once; stands where Amaranth passes on a platform."""
 
-    def __init__(self) -> None:
-        """Start empty."""
+    def __init__(self, device: str = "") -> None:
+        """Start empty; ``device`` names an FPGA, as Amaranth's platforms do, or is empty."""
+        self.device = device
         self.modules: dict[str, wiring.Component] = {}
 
 
@@ -30,30 +32,35 @@ def place(m: Module, platform: Any, name: str, module: str, make: Callable[[], A
     """Put the component that ``make`` returns into ``m`` as ``name``; return its interface.
 
     ``module`` names the component's module: it must tell the component's class and sizes apart
-    from all others. The component must have registers (a clock). Connect to the ports of what is
-    returned; anything else that the component has is not there.
+    from all others. The component must have registers (a clock) and no ports but plain ones
+    (values and layouts). Connect to the ports of what is returned; nothing else may be there.
     """
     if not isinstance(platform, Library):
         m.submodules[name] = unit = make()
         return unit
     if module not in platform.modules:
         platform.modules[module] = make()
-    signature = platform.modules[module].signature
-    interface = signature.create(path=(name,))
+    interface = SimpleNamespace()
     connections: dict[str, Any] = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
-    for path, member, value in signature.flatten(interface):
-        direction = "i" if member.flow == In else "o"
-        connections[f"{direction}_{'__'.join(map(str, path))}"] = Value.cast(value)
+    for port, member in platform.modules[module].signature.members.items():
+        # Plain signals: one of a layout would be emitted with a wire for each of its fields.
+        signal = Signal(Shape.cast(member.shape), name=f"{name}_{port}")
+        layout = isinstance(member.shape, data.Layout)
+        setattr(interface, port, member.shape(signal) if layout else signal)
+        connections[f"{'i' if member.flow == In else 'o'}_{port}"] = signal
     m.submodules[name] = Instance(module, **connections)
     return interface
 
 
-def convert(unit: wiring.Component, name: str, ports: dict[str, Any] | None = None) -> str:
+def convert(
+    unit: wiring.Component, name: str, ports: dict[str, Any] | None = None, device: str = ""
+) -> str:
     """Return Verilog of ``unit`` as module ``name``, with every module that it places, once each.
 
-    ``ports`` gives the top's ports names of their own, as Amaranth's ``convert`` takes them.
+    ``ports`` gives the top's ports names of their own, as Amaranth's ``convert`` takes them;
+    ``device``, such as LFE5U-85F, allows cells of that FPGA.
     """
-    library = Library()
+    library = Library(device)
     texts = [verilog.convert(unit, name=name, platform=library, ports=ports, **OPTIONS)]
     done: set[str] = set()
     while missing := library.modules.keys() - done:

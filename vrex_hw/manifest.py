@@ -8,8 +8,11 @@ from amaranth.lib import data
 
 from vrex_hw.config import NUMBER_BITS, Config
 from vrex_hw.kvpu.layouts import stream_layouts
+from vrex_hw.lxe.layouts import COLUMN_BITS
 from vrex_hw.registers.map import QUEUE_DEPTH, REGISTERS, VERSION
 
+REGISTERED = ("core", "kvpu")
+"""The tops that have the registers."""
 FORMAT = 1
 """Version of the manifest's own form."""
 
@@ -33,10 +36,12 @@ def describe(
         "limits": _limits(config),
         "cycles": _cycles(config),
     }
-    if top == "kvpu":
+    if top in REGISTERED:
+        there = {port["name"].removesuffix("_tdata") for port in ports}
         manifest["streams"] = {
             name: {"tdata_bits": layout.size, "fields": fields(layout)}
             for name, layout in stream_layouts(config).items()
+            if name in there
         }
         manifest["register_map_version"] = f"{VERSION:#010x}"
         manifest["registers"] = {r.name: f"{r.offset:#05x}" for r in REGISTERS}
@@ -69,6 +74,7 @@ def _derived(config: Config) -> dict[str, int]:
         "wtu_lane_bits": config.wtu.lane_bits,
         "wtu_word_bits": config.wtu.word_bits,
         "queue_depth": QUEUE_DEPTH,
+        "lxe_chunks": config.chunks,
     }
 
 
@@ -82,6 +88,9 @@ def _limits(config: Config) -> dict[str, int]:
         "open_clusters_and_tokens_of_a_job": config.hcu.open,
         "hash_bits": config.hcu.hyperplanes,
         "rows_of_a_select_job": 0xFFFF,
+        "rows_of_a_command": config.lxe.rows,
+        "head_dimension": max(config.head_dims),
+        "columns_of_an_attend_command": (1 << COLUMN_BITS) - 1,
         "tokens_of_a_cluster": 0xFFFF,
     }
 

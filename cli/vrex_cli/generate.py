@@ -13,7 +13,7 @@ from vrex_cli import options
     "--top",
     default="kvpu",
     show_default=True,
-    metavar="kvpu|hcu|wtu",
+    metavar="core|lxe|kvpu|hcu|wtu",
     help="Which unit is the top.",
 )
 @options.output_folder("build/verilog")
