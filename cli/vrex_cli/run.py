@@ -96,10 +96,19 @@ def _run(
     if engine not in HARDWARE:
         from resv_ref import run as reference
 
-        return reference.run(given, given.params, engine, progress)
+        return reference.run(given, given.params, engine, progress, **_arithmetic(hardware))
     from vrex_sim import engine_rtl
 
     return engine_rtl.run(given, given.params, hardware, progress, engine=engine)
+
+
+def _arithmetic(hardware: "Config | None") -> dict[str, int]:
+    """Return the sizes of the exact engine's arithmetic; the reference's own without hardware."""
+    if hardware is None:
+        return {}
+    from vrex_sim import sizing
+
+    return sizing.arithmetic(hardware)
 
 
 @contextmanager

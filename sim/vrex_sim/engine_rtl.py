@@ -1,7 +1,8 @@
 """The engines ``rtl`` and ``compiled``: a trace whose clusters and selections come from Verilog.
 
 ``rtl`` simulates it under cocotb, ``compiled`` in a C++ loop; the host is the same, and so are the
-cycles. Hash bits and weights come from the exact reference (steps that have no RTL yet); the KVPU
+cycles. Hash bits, weights and attention come from the exact reference, at the beat and window of
+the configuration (steps that have no RTL yet); the KVPU
 clusters the tokens, thresholds the rows and unites them. Whatever it says is compared with the
 exact reference in every element.
 """
@@ -32,6 +33,7 @@ ENGINES = {
     "score": "exact",
     "threshold": "rtl",
     "aggregate": "rtl",
+    "attend": "exact",
 }
 """Which engine does which step; ``rtl`` stands for the emitted Verilog, whatever simulates it."""
 
@@ -54,7 +56,8 @@ def run(
     summary has, beside the reference's figures, those of :func:`figures` and ``mismatches``, 0.
 
     ``params`` replaces the trace's own; without ``config`` the hardware is sized for the trace.
-    ``expected``, the tensors of an exact run under these parameters, saves running it again.
+    ``expected``, the tensors of an exact run under these parameters, and at the beat and window
+    of ``config``, saves running it again.
     ``verilog`` stands in for what ``config`` generates. ``idle`` and ``stall`` are the chances,
     a cycle, that an input pauses and an output is held up. ``engine`` is ``rtl`` or ``compiled``.
 
@@ -67,11 +70,13 @@ def run(
     params.require_exact(engine)
     frames = trace.frames
     if config is None:
-        sizing.size_for(trace, params, 0)
+        arithmetic = sizing.arithmetic(sizing.size_for(trace, params, 0))
     else:
         sizing.check_fits(trace, params, config)
+        arithmetic = sizing.arithmetic(config)
     if expected is None:
-        expected, _ = reference.run(trace, params, "exact", _part(progress, 0, frames))
+        tell = _part(progress, 0, frames)
+        expected, _ = reference.run(trace, params, "exact", tell, **arithmetic)
     config = config or size(trace, params, expected)
     sizing.check_clusters(config, int(expected["cluster"].max()) + 1, _sealed(expected))
     work = Jobs.of(trace, params, config, expected)
@@ -92,7 +97,7 @@ def run(
         raise MismatchError(f"{fault.text}\n  waveform: {path}")
     tensors = {**expected, **{name: torch.from_numpy(one) for name, one in got.tensors.items()}}
     summary = {**summarise(trace, tensors), **figures(work, given), "mismatches": 0}
-    return tensors, {**summary, "metadata": reference.metadata(params, ENGINES)}
+    return tensors, {**summary, "metadata": reference.metadata(params, ENGINES, **arithmetic)}
 
 
 def _cocotb(verilog: str, arguments: dict[str, Any], progress: Progress | None) -> dict[str, Any]:

@@ -76,6 +76,14 @@ def check_fits(trace: Trace, params: Params, config: Config) -> None:
     _enough(config, "hcu.open", config.hcu.open, "recent_window + T", recent + trace.tokens)
 
 
+def arithmetic(config: Config) -> dict[str, int]:
+    """Return the beat and window of the engine's aligned sum: its numerics.
+
+    The exact reference agrees with ``config`` where :func:`resv_ref.run.run` is given these.
+    """
+    return {"beat": config.lxe.side, "window": config.lxe.window}
+
+
 def check_clusters(config: Config, clusters: int, sealed: int) -> None:
     """Raise :class:`~vrex.UserError` unless ``config`` takes the clusters of a trace.
 

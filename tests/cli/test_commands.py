@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors import safe_open
 
 from resv_ref import generator, trace
+from resv_ref import run as reference
 from vrex import Params
 
 
@@ -47,6 +49,22 @@ def test_settings_win_over_the_mode(vrex, tmp_path, stream):
     with safe_open(output, "pt") as file:
         used = Params.from_json(file.metadata()["resv"])
     assert (used.recent_window, used.cluster_cap, used.hamming_threshold) == (30, 3, 7)
+
+
+def test_the_exact_engine_takes_the_arithmetic_of_the_configuration(vrex, tmp_path, stream):
+    outputs = {}
+    changes = ["--set", "recent_window=12", "--set", "join_window=12"]
+    for name, options in {"core": [], "tiny": ["--config", "tiny"]}.items():
+        path = tmp_path / f"{name}.safetensors"
+        assert vrex("run", stream, *options, *changes, "-o", path).code == 0
+        with safe_open(path, "pt") as file:
+            sizes = json.loads(file.metadata()["numerics"])
+            outputs[name] = sizes, file.get_tensor("attn_out")
+    assert outputs["core"][0] == {"beat": 64, "window": 28}
+    assert outputs["tiny"][0] == {"beat": 8, "window": 28}
+    given = trace.read(stream, change=lambda p: p.replace(recent_window=12, join_window=12))
+    for sizes, attended in outputs.values():
+        assert torch.equal(attended, reference.run(given, **sizes)[0]["attn_out"])
 
 
 @pytest.mark.parametrize("top", ["kvpu", "hcu", "wtu"])

@@ -173,6 +173,24 @@ def test_metadata_names_parameters_and_engines(small: Trace, outputs: Outputs) -
     assert json.loads(metadata["numerics"]) == {"beat": 64, "window": 28}
 
 
+@pytest.mark.parametrize("sizes", [{"beat": 3}, {"window": 9}, {"beat": 8, "window": 12}])
+def test_every_step_takes_the_beat_and_the_window(
+    small: Trace, outputs: Outputs, sizes: dict[str, int]
+) -> None:
+    tensors, summary = run.run(small, **sizes)
+    assert json.loads(summary["metadata"]["numerics"]) == {"beat": 64, "window": 28, **sizes}
+    live = traces.live(small)
+    keys, planes = small.k_hash[live], tensors["hyperplanes"]
+    wanted = hash_bits(keys, planes, exact=True, **sizes)
+    assert torch.equal(tensors["hash_bits"][live], wanted)
+    if "window" in sizes:
+        for name in ("weights", "attn_out"):
+            assert not torch.equal(tensors[name], outputs[0][name])
+    for name in ("beat", "window"):
+        with pytest.raises(ValueError, match=f"{name} is 0"):
+            run.run(small, **{name: 0})
+
+
 def test_progress_is_told_every_frame(small: Trace) -> None:
     told: list[tuple[int, int]] = []
     run.run(small, engine="float", progress=lambda done, total: told.append((done, total)))

@@ -54,7 +54,7 @@ SHAPES = {
 def test_the_hardware_agrees_in_every_element(tiny, shape, engine):
     trace = stream(**shape)
     stalls = 0.3 if trace.params.n_sinks else 0.0
-    expected, _ = reference.run(trace)
+    expected, _ = reference.run(trace, beat=TINY.lxe.side, window=TINY.lxe.window)
     got, summary = engine_rtl.run(
         trace, config=TINY, verilog=tiny, idle=stalls, stall=stalls, engine=engine
     )
