@@ -58,9 +58,9 @@ def round_and_pack(
     ``rest``: whether any bit below that is 1; ``exponent``: biased, :data:`EXPONENT`: one of 0 or
     less after rounding gives zero of ``sign``, 255 or more the canonical NaN, as does ``nan``.
     """
-    # With a field of 0 IEEE rounds one place higher. Only all ones reach the smallest normal
-    # number there; what else the increment does is lost, as the result is zero.
-    up = Mux(exponent == 0, kept[0], guard & (rest | kept[0]))
+    # With a field of 0 IEEE rounds one place higher, where only all ones reach the smallest normal
+    # number: adding 1 in any case gives just that, as all other results are zero.
+    up = (exponent == 0) | (guard & (rest | kept[0]))
     rounded = Signal(25, reset_less=True)
     m.d.sync += rounded.eq(kept + up)
     sign, nan = delay(m, sign, 1, "sign_rounded"), delay(m, nan, 1, "nan_rounded")
