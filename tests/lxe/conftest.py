@@ -1,6 +1,7 @@
 """The LXE's Verilog, once for each configuration."""
 
 from collections.abc import Callable
+from dataclasses import astuple
 from functools import cache
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from vrex_hw.config import CONFIGS, Config
 from vrex_hw.hierarchy import convert
 from vrex_hw.lxe.lxe import LXE
-from vrex_sim import runner
+from vrex_sim import ports, runner
 from vrex_sim.benches.lxe_traffic import Traffic
 
 
@@ -29,8 +30,10 @@ def run() -> Callable[..., dict]:
     """Return a function that runs traffic through the LXE, checks it and returns all that came."""
 
     def run(sent: Traffic, *, seed: int = 1, idle: float = 0.3, stall: float = 0.3) -> dict:
+        text = verilog(sent.config)
+        found = [list(astuple(port)) for port in ports.read(text, "lxe")]
         arguments = {**sent.arguments(), "seed": seed, "idle": idle, "stall": stall}
-        got = runner.run(verilog(sent.config), "lxe", "vrex_sim.benches.lxe", arguments)
+        got = runner.run(text, "lxe", "vrex_sim.benches.lxe", {**arguments, "ports": found})
         sent.check(got)
         return got
 

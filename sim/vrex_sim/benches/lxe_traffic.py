@@ -11,10 +11,10 @@ from torch import Tensor
 
 from resv_ref import numerics
 from resv_ref.attention import attention_scale, light_attention
-from resv_ref.numerics import fp32
 from vrex import Params
 from vrex_hw.config import Config
-from vrex_hw.lxe.layouts import Kind, ScoreMap
+from vrex_hw.lxe.layouts import Kind, Layouts, ScoreMap
+from vrex_sim.packer import Packer
 
 GARBAGE = 0x7FC1
 """A NaN in every place that has no meaning: it must not be seen anywhere."""
@@ -130,13 +130,12 @@ class Traffic:
                 self.matrix.append(rows.tobytes() + tags.tobytes())
 
     def arguments(self) -> dict[str, Any]:
-        """Return what the bench takes."""
+        """Return the streams' beats as bytes [N, bytes], and how many packets must come."""
         lxe = self.config.lxe
         lanes = self.config.wtu.lanes
         beats = {"activation": 2 * lxe.side + 3, "matrix": lxe.load_rows * 2 * (lxe.side + 1)}
         return {
-            "config": self.config.to_dict(),
-            "commands": self.commands,
+            "command": self._commands(),
             "expected": {
                 "hash": len(self.hashes),
                 "weights": sum(max(1, -(-len(w) // lanes)) for w, _ in self.weights),
@@ -148,6 +147,12 @@ class Traffic:
                 for name, size in beats.items()
             },
         }
+
+    def _commands(self) -> np.ndarray:
+        packer = Packer(Layouts(self.config).command)
+        size = -(-packer.width // 8)
+        packed = b"".join(packer.pack(c).to_bytes(size, "little") for c in self.commands)
+        return np.frombuffer(packed, np.uint8).reshape(-1, size)
 
     def check(self, got: dict[str, Any]) -> None:
         """Fail, telling the first difference, unless ``got`` is what must come out."""
