@@ -16,15 +16,19 @@ from amaranth.lib.wiring import In
 
 from vrex.errors import UserError
 from vrex_hw.config import Config
+from vrex_hw.core import Core
 from vrex_hw.hcu import HCU
 from vrex_hw.hierarchy import convert
 from vrex_hw.kvpu import KVPU
+from vrex_hw.lxe.lxe import LXE
 from vrex_hw.manifest import REGISTERED, describe, fields
 from vrex_hw.registers.render import c_header
 from vrex_hw.wtu import WTU
 
 TOPS: dict[str, Callable[[Config], wiring.Component]] = {
+    "core": Core,
     "kvpu": KVPU,
+    "lxe": LXE,
     "hcu": lambda config: HCU(config.hcu),
     "wtu": lambda config: WTU(config.wtu),
 }
