@@ -53,13 +53,13 @@ class Output:
         self.awaited = 0
         """Packets whose end a task awaits."""
         self._beats, self._cycles = bytearray(), bytearray()
-        self._ends: list[int] = []
+        self._ends = [0]
         self._read = 0
 
     @property
     def packets(self) -> int:
         """Packets that have ended."""
-        return len(self._ends)
+        return len(self._ends) - 1
 
     @property
     def due(self) -> int | None:
@@ -69,7 +69,7 @@ class Output:
     @property
     def pending(self) -> int:
         """Packets that nobody has read."""
-        return len(self._ends) - self._read
+        return self.packets - self._read
 
     def put(self, beats: Bytes, cycles: NDArray[np.int64]) -> None:
         """Keep what the device gave."""
@@ -81,15 +81,15 @@ class Output:
         self._beats += beats.tobytes()
         self._cycles += cycles.tobytes()
 
-    def next(self) -> Bytes:
-        """Read the oldest packet that was not read yet, [n, bytes]."""
-        start = self._ends[self._read - 1] if self._read else 0
-        self._read += 1
-        return self._slice(start, self._ends[self._read - 1])[0]
+    def next(self, count: int) -> Bytes:
+        """Read the oldest ``count`` packets that were not read yet, [n, bytes]."""
+        start = self._ends[self._read]
+        self._read += count
+        return self._slice(start, self._ends[self._read])[0]
 
     def results(self, name: str) -> dict[str, NDArray[Any]]:
         """Return all that came, read or not, as :meth:`vrex_sim.rows.Beats.of` reads it."""
-        self._read = len(self._ends)
+        self._read = self.packets
         beats, cycles = self._slice(0, len(self._cycles) // 8)
         return {name: beats, f"{name}_cycle": cycles}
 
@@ -130,11 +130,15 @@ class Device(ABC):
 
     async def packet(self, name: str) -> Bytes:
         """Wait for the next packet of the output ``name``, [n, bytes]; without TLAST: one beat."""
+        return await self.packets(name, 1)
+
+    async def packets(self, name: str, count: int) -> Bytes:
+        """Wait for ``count`` packets of the output ``name``; return their beats, [n, bytes]."""
         port = self.outputs[name]
-        if not port.pending:
-            port.awaited = port.packets + 1
-            await until(lambda: port.pending > 0)
-        return port.next()
+        if port.pending < count:
+            port.awaited = port.packets - port.pending + count
+            await until(lambda: port.pending >= count)
+        return port.next(count)
 
     async def drained(self, name: str, left: int = 0) -> None:
         """Wait until no more than ``left`` beats of the input ``name`` are still to be taken."""
