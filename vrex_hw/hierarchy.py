@@ -6,6 +6,7 @@ place becomes an instance and the component's own module is emitted once; anywhe
 simulator, proofs) it is an ordinary submodule.
 """
 
+import re
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,10 @@ from amaranth.lib.wiring import In
 
 OPTIONS = {"emit_src": False, "strip_internal_attrs": True}
 """No paths of this machine and no attributes of Amaranth's own in what is emitted."""
+
+
+_ZEROS = re.compile(r"^  initial begin\n(?:    \S+\[\d+\] = \d+'[hd]0+;\n)+  end\n", re.M)
+"""A memory that starts with zeros: no unit reads what it has not written."""
 
 
 class Library:
@@ -57,15 +62,21 @@ def convert(
 ) -> str:
     """Return Verilog of ``unit`` as module ``name``, with every module that it places, once each.
 
+    Memories whose words all start with 0 are emitted without a start.
+
     ``ports`` gives the top's ports names of their own, as Amaranth's ``convert`` takes them;
     ``device``, such as LFE5U-85F, allows cells of that FPGA.
     """
     library = Library(device)
-    texts = [verilog.convert(unit, name=name, platform=library, ports=ports, **OPTIONS)]
+    texts = [_emit(unit, name, library, ports)]
     done: set[str] = set()
     while missing := library.modules.keys() - done:
         module = min(missing)
         done.add(module)
-        body = verilog.convert(library.modules[module], name=module, platform=library, **OPTIONS)
-        texts.append(body)
+        texts.append(_emit(library.modules[module], module, library))
     return "\n".join(texts)
+
+
+def _emit(unit: wiring.Component, name: str, library: Library, ports: Any = None) -> str:
+    text = verilog.convert(unit, name=name, platform=library, ports=ports, **OPTIONS)
+    return _ZEROS.sub("", text)

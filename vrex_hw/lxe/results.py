@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth import Cat, Module, Value
+from amaranth import Cat, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -71,8 +71,9 @@ class Results(wiring.Component):
 
     def _hash(self, m: Module, ends: Value) -> None:
         """A bit is 1 where the sum is positive: no NaN, no zero (there is no -0)."""
-        seen = prefix(self.result.visible, len(self.hashed))
-        nan = Cat(is_nan(lane) for lane in self.sums)
+        seen, nan = Signal(len(self.hashed)), Signal(len(self.hashed))
+        m.d.comb += seen.eq(prefix(self.result.visible, len(seen)))
+        m.d.comb += nan.eq(Cat(is_nan(lane) for lane in self.sums))
         positive = Cat(~lane[-1] & lane[23:31].any() for lane in self.sums)
         m.d.comb += [
             self.hashed_valid.eq(ends),
@@ -93,7 +94,8 @@ class Results(wiring.Component):
         """Send the products on by their beat's kind."""
         beat = delay(m, self.result, Multiply.LATENCY, "beat")
         score, attend = beat.kind == Kind.SCORE, beat.kind == Kind.ATTEND
-        seen = prefix(beat.visible, len(scaled))
+        seen = Signal(len(scaled))
+        m.d.comb += seen.eq(prefix(beat.visible, len(scaled)))
         nan = (Cat(is_nan(product) for product in scaled) & seen).any()
         m.d.comb += [
             self.softmax.valid.eq(ends & attend & ~beat.values),
