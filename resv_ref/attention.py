@@ -65,8 +65,9 @@ def tiles(
         l   = beat of p and ones, on l * 2^-k  one aligned sum
         O_c = beat of p and V_c, on O_c * 2^-k
 
-    ``window`` and ``beat`` are those of :func:`~resv_ref.numerics.dot`. Raises ValueError for
-    shapes and dtypes that do not fit.
+    A tile of which a row attends nothing leaves the row as it is. ``window`` and ``beat`` are
+    those of :func:`~resv_ref.numerics.dot`. Raises ValueError for shapes and dtypes that do not
+    fit.
     """
     _check(q, k, v, limits)
     scale = attention_scale(q.shape[-1])
@@ -83,8 +84,10 @@ def tiles(
         before, maximum = maximum, torch.maximum(maximum, _ceiling(scores, live))
         shift = _shift(before, maximum)
         p = numerics.exp2_bf16(fp32.sub(scores, maximum[..., None]))
-        sums = fp32.shift_down(sums, shift[..., None])
-        sums = numerics.matmul(p, values[..., now], sums, live, beat=beat, window=window)
+        shifted = fp32.shift_down(sums, shift[..., None])
+        grown = numerics.matmul(p, values[..., now], shifted, live, beat=beat, window=window)
+        # A window below 25 bits would cut even an accumulator that nothing is added to.
+        sums = torch.where(live.any(-1, keepdim=True), grown, sums)
         yield Tile(
             live=live,
             scores=scores,

@@ -1,5 +1,6 @@
 """The aligned-sum dot product against integers and fractions in plain Python."""
 
+import math
 from fractions import Fraction
 
 import pytest
@@ -30,16 +31,24 @@ def decode(word):
     return (field - 127, -significand if word >> 15 else significand) if field else None
 
 
-def oracle(a, b, beat, window, nearest):
+def oracle(a, b, beat, window, nearest, acc=0.0, live=None):
     """Return the dot product's float32 bits, from the BF16 bits of two vectors."""
-    if any(word >> 7 & 0xFF == 0xFF for word in (*a, *b)):
+    live = live or [True] * len(a)
+    met = [
+        word
+        for pair, used in zip(zip(a, b, strict=True), live, strict=True)
+        if used
+        for word in pair
+    ]
+    if any(word >> 7 & 0xFF == 0xFF for word in met) or not math.isfinite(acc):
         return NAN
-    total = Fraction(0)
+    total = Fraction(acc) if abs(acc) >= 2.0**-126 else Fraction(0)
     for start in range(0, len(a), beat):
         terms = []
-        for x, y in zip(a[start : start + beat], b[start : start + beat], strict=True):
+        now = slice(start, start + beat)
+        for x, y, used in zip(a[now], b[now], live[now], strict=True):
             u, v = decode(x), decode(y)
-            if u and v:
+            if used and u and v:
                 exponent = u[0] + v[0]
                 terms.append((exponent, u[1] * v[1] * Fraction(2) ** (exponent - 14)))
         if total:
@@ -56,11 +65,16 @@ def oracle(a, b, beat, window, nearest):
     return bits_of(torch.tensor([float(total)]))[0]
 
 
-def check(a, b, nearest, *, beat=64, window=28):
+def check(a, b, nearest, acc=None, live=None, *, beat=64, window=28):
     """Compare ``dot`` of BF16 [rows, d] with the oracle in every bit."""
-    got = bits_of(dot(a, b, beat=beat, window=window))
+    got = bits_of(dot(a, b, acc, live, beat=beat, window=window))
     words = [(x.view(torch.int16).to(torch.int64) & 0xFFFF).tolist() for x in (a, b)]
-    want = [oracle(u, v, beat, window, nearest) for u, v in zip(*words, strict=True)]
+    starts = [0.0] * len(a) if acc is None else acc.tolist()
+    masks = [None] * len(a) if live is None else live.tolist()
+    want = [
+        oracle(u, v, beat, window, nearest, start, mask)
+        for u, v, start, mask in zip(*words, starts, masks, strict=True)
+    ]
     assert [hex(x) for x in got] == [hex(x) for x in want]
     return got
 
@@ -178,6 +192,41 @@ def test_overflow_is_poison_however_it_is_cut_into_beats(nearest):
     assert check(largest, torch.ones(1, 1).bfloat16(), nearest) == [0x7F7F0000]
 
 
+@pytest.mark.parametrize("beat,window", [(64, 28), (16, 20), (7, 30)])
+def test_an_accumulator_is_one_more_term_of_the_first_beat(beat, window, nearest):
+    a, b = normal(21, 60, 40, 4), normal(22, 60, 40, 4)
+    acc = torch.randn(60, generator=torch.Generator().manual_seed(23)) * 1000
+    acc[10:20] *= torch.exp2(torch.arange(-50.0, 50.0, 10.0))
+    acc[:6] = torch.tensor([0.0, -0.0, 1e-40, 3e38, -1e38, 2.0**-126])
+    check(a, b, nearest, acc, beat=beat, window=window)
+    got = check(a[:3], b[:3], nearest, torch.tensor([math.nan, math.inf, 1.0]), beat=beat)
+    assert got[:2] == [NAN, NAN] and got[2] != NAN
+    nothing = torch.zeros(60, 4).bfloat16()
+    alone = dot(nothing, nothing, acc, beat=beat, window=window)
+    whole = torch.where(acc.abs() < 2.0**-126, 0.0, acc)
+    assert torch.equal(alone, whole) == (window > 24), "a narrow window cuts even what is alone"
+
+
+def test_a_beat_after_another_goes_on_from_its_result():
+    a, b = normal(24, 50, 128, 5), normal(25, 50, 128, 5)
+    first = dot(a[:, :64], b[:, :64])
+    assert torch.equal(dot(a[:, 64:], b[:, 64:], first), dot(a, b))
+
+
+def test_a_dead_product_is_not_there(nearest):
+    """Not even where it is NaN, infinite, or far above all others."""
+    a, b = normal(26, 200, 24, 3), normal(27, 200, 24, 3)
+    live = torch.rand(200, 24, generator=torch.Generator().manual_seed(28)) < 0.7
+    live[:3] = torch.tensor([[False], [True], [False]])
+    for x, words in ((a, (0x7F80, 0xFFC1, 0x7F7F)), (b, (0xFF80, 0x7FC0, 0x7F00))):
+        for k, word in enumerate(words):
+            x[:, 5 * k : 5 * k + 2] = bf16(word)
+    acc = torch.arange(200).float()
+    got = check(a, b, nearest, acc, live, beat=9)
+    assert got[0] == 0 and got[1] == NAN and got[2] == bits_of(acc[2:3])[0]
+    assert 20 < sum(word == NAN for word in got) < 200
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 0xFFFF), st.integers(0, 0xFFFF)), max_size=40),
@@ -229,6 +278,30 @@ def test_matmul_is_dot_of_every_pair(left, right):
     assert torch.equal(got, want)
 
 
+def test_matmul_takes_accumulators_and_masks():
+    """A non-finite element of b poisons just the rows in which it is live."""
+    rng = torch.Generator().manual_seed(29)
+    a = torch.randn(2, 30, 20, generator=rng).bfloat16()
+    b = torch.randn(2, 17, 20, generator=rng).bfloat16()
+    acc = torch.randn(2, 30, 17, generator=rng)
+    live = torch.rand(2, 30, 20, generator=rng) < 0.8
+    for bad in (False, True):
+        if bad:
+            a[0, 3, 4], b[1, 5, 6], b[0, 2, 19], acc[1, 1, 1] = (
+                math.inf,
+                math.nan,
+                -math.inf,
+                math.nan,
+            )
+        got = matmul(a, b, acc, live, beat=8, window=24)
+        pairs = a[..., :, None, :], b[..., None, :, :]
+        want = dot(*pairs, acc, live[..., None, :], beat=8, window=24)
+        assert bits_of(got.flatten()) == bits_of(want.flatten())
+        assert bool(got.isnan().any()) == bad
+    assert bool(got[1, ~live[1, :, 6], 5].isfinite().all())
+    assert bool(got[1, live[1, :, 6], 5].isnan().all())
+
+
 def test_matmul_takes_views():
     a, b = normal(15, 64, 9).mT, normal(16, 64, 11).mT
     assert not a.is_contiguous()
@@ -249,6 +322,8 @@ def test_refusals():
     a = torch.ones(2, 4).bfloat16()
     with pytest.raises(ValueError, match=r"b is torch\.float32"):
         dot(a, a.float())
+    with pytest.raises(ValueError, match=r"acc is torch\.float64"):
+        matmul(a, a, torch.zeros(2, 2).double())
     with pytest.raises(ValueError, match="length 4 and b 3"):
         matmul(a, a[:, :3])
     with pytest.raises(ValueError, match="beat is 0"):

@@ -1,0 +1,287 @@
+"""Light attention against a row at a time in plain loops, its corners, and its accuracy."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from resv_ref import numerics
+from resv_ref.attention import (
+    attention_scale,
+    light_attention,
+    softmax_attention,
+    tiles,
+)
+from resv_ref.numerics import fp32
+
+NAN, INF = math.nan, math.inf
+
+
+def row_oracle(q: Tensor, k: Tensor, v: Tensor, beat: int, window: int) -> Tensor:
+    """Attend all of ``k`` and ``v`` [n, d] with one query [d]; integers and floats in Python.
+
+    Every token is live here: what a row does not attend is simply not given.
+    """
+    sizes = {"beat": beat, "window": window}
+    largest: int | None = None
+    total, output = 0.0, [0.0] * len(q)
+    for start in range(0, len(k), beat):
+        keys, values = k[start : start + beat], v[start : start + beat]
+        dots = torch.stack([numerics.dot(q, key, **sizes) for key in keys])
+        scores = fp32.mul(dots, torch.tensor(math.log2(math.e) / len(q) ** 0.5))
+        before, tops = largest, [math.ceil(z) for z in scores.tolist() if not math.isnan(z)]
+        largest = max(tops if before is None else [before, *tops], default=None)
+        power = NAN if largest is None else float(largest)
+        p = numerics.exp2_bf16(fp32.sub(scores, torch.tensor(power)))
+        places = 0 if before is None or largest is None else min(255, largest - before)
+        ones = torch.ones_like(p)
+        total = float(numerics.dot(p, ones, shifted(total, places), **sizes))
+        output = [
+            float(numerics.dot(p, values[:, c], shifted(x, places), **sizes))
+            for c, x in enumerate(output)
+        ]
+    inverse = torch.zeros(()) if total == 0 else numerics.reciprocal(torch.tensor(total))
+    return numerics.to_bf16(fp32.mul(torch.tensor(output), inverse))
+
+
+def shifted(x: float, places: int) -> Tensor:
+    smaller = math.ldexp(x, -places) if math.isfinite(x) else x
+    return torch.tensor(0.0 if abs(smaller) < 2.0**-126 else smaller)
+
+
+def check(
+    q: Tensor, k: Tensor, v: Tensor, limits: Tensor, *, beat: int = 64, window: int = 28
+) -> Tensor:
+    """Compare [R, d] queries over [N, d] with the oracle in every bit; return the output."""
+    got = light_attention(q, k, v, limits, beat=beat, window=window)
+    pairs = zip(q, limits.tolist(), strict=True)
+    want = [row_oracle(row, k[:limit], v[:limit], beat, window) for row, limit in pairs]
+    assert got.dtype == torch.bfloat16
+    assert got.view(torch.int16).tolist() == torch.stack(want).view(torch.int16).tolist()
+    return got
+
+
+def stream(seed: int, rows: int, n: int, d: int, sharpness: float = 1.0) -> list[Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    q = torch.randn(rows, d, generator=g) * sharpness
+    return [x.bfloat16() for x in (q, *torch.randn(2, n, d, generator=g))]
+
+
+@pytest.mark.parametrize("sharpness", [0.3, 3.0, 40.0])
+@pytest.mark.parametrize(
+    ("n", "d", "beat", "window"),
+    [(1, 8, 8, 28), (7, 16, 8, 28), (8, 4, 8, 28), (33, 20, 8, 20), (130, 16, 64, 28)],
+)
+def test_same_as_a_row_at_a_time(n: int, d: int, beat: int, window: int, sharpness: float) -> None:
+    q, k, v = stream(n + d, 6, n, d, sharpness)
+    limits = torch.tensor([n, n, 0, 1, n // 2, max(0, n - 1)])
+    check(q, k, v, limits, beat=beat, window=window)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 1 << 30),
+    st.integers(0, 20),
+    st.sampled_from([4, 8]),
+    st.sampled_from([20, 28]),
+    st.integers(0, 60),
+)
+def test_same_as_a_row_at_a_time_on_any_bits(
+    seed: int, n: int, beat: int, window: int, octaves: int
+) -> None:
+    """Exponents far apart; now and then an input that is NaN or infinite."""
+    g = torch.Generator().manual_seed(seed)
+    shape, d = (3 + 2 * n), 6
+    x = torch.randn(shape, d, generator=g)
+    x = x * torch.exp2(octaves * torch.rand(shape, d, generator=g) - octaves / 2)
+    bad = torch.rand(shape, d, generator=g)
+    x = torch.where(bad < 0.005, NAN, torch.where(bad > 0.995, INF, x)).bfloat16()
+    limits = torch.randint(0, n + 1, (3,), generator=g)
+    check(x[:3], x[3 : 3 + n], x[3 + n :], limits, beat=beat, window=window)
+
+
+def test_no_tokens_and_nothing_attended_give_positive_zero() -> None:
+    q, k, v = stream(1, 3, 10, 8)
+    got = light_attention(q, k, v, torch.zeros(3, dtype=torch.long), beat=4)
+    assert not got.view(torch.int16).any()
+    none = light_attention(q, k[:0], v[:0], torch.zeros(3, dtype=torch.long), beat=4)
+    assert not none.view(torch.int16).any()
+    assert not softmax_attention(q, k[:0], v[:0], torch.zeros(3, dtype=torch.long)).any()
+
+
+def test_one_token_gives_its_value() -> None:
+    """Its weight is a BF16 p and l is p: their quotient is 1 but for the reciprocal's rounding."""
+    q, k, v = stream(2, 40, 1, 16, 9.0)
+    got = check(q, k, v, torch.ones(40, dtype=torch.long))
+    assert torch.equal(got, v.expand(40, 16))
+
+
+def test_equal_scores_give_the_mean() -> None:
+    q, k, v = stream(3, 4, 96, 16)
+    got = check(q, k[:1].expand(96, 16), v, torch.tensor([96, 64, 2, 1]), beat=32)
+    for row, limit in zip(got, (96, 64, 2, 1), strict=True):
+        assert torch.allclose(row.float(), v[:limit].float().mean(0), atol=2e-3, rtol=4e-3)
+
+
+def aligned(scores: list[float], d: int = 4) -> tuple[Tensor, Tensor]:
+    """Return a query and keys with these scores, but for rounding; d is a power of four."""
+    q, k = torch.zeros(1, d), torch.zeros(len(scores), d)
+    q[0, 0] = math.sqrt(d)
+    k[:, 0] = torch.tensor(scores) / math.log2(math.e)
+    return q.bfloat16(), k.bfloat16()
+
+
+def test_the_maximum_only_rises_and_shifts_what_was_added() -> None:
+    scores = [-9.5, -3.4, 2.4, 2.6, 29.6, 1.0, 29.0, -40.0, 700.0, 3.0, 705.0, 5.0]
+    q, k = aligned(scores)
+    v = stream(4, 1, 12, 4)[2]
+    check(q, k, v, torch.tensor([12]), beat=2)
+    seen = list(tiles(q, k, v, torch.tensor([12]), beat=2))
+    assert [int(t.maximum) for t in seen] == [-3, 3, 30, 30, 702, 705]
+    assert [int(t.shift) for t in seen] == [0, 6, 27, 0, 255, 3]
+    assert all(float(t.total) >= 0.5 for t in seen)
+    assert seen[3].p[0, 0] > 0.3 and seen[3].p[0, 1] < 1e-20
+
+
+def test_a_tile_that_underflows_adds_nothing() -> None:
+    q, k = aligned([0.0, 1.0, -500.0, -400.0, 0.5, 0.25])
+    v = stream(5, 1, 6, 4)[2]
+    before, low, after = tiles(q, k, v, torch.tensor([6]), beat=2)
+    assert not low.p.any()
+    assert torch.equal(low.total, before.total) and torch.equal(low.output, before.output)
+    assert after.total > before.total
+    check(q, k, v, torch.tensor([6]), beat=2)
+
+
+def test_a_maximum_of_negative_zero_is_zero() -> None:
+    q, k = aligned([-0.25, -0.5])
+    seen = next(tiles(q, k, k, torch.tensor([2])))
+    assert seen.maximum.view(torch.int32).tolist() == [0]
+    assert bool((seen.p < 1).all())
+
+
+def test_huge_scores_choose_their_token() -> None:
+    q, k = aligned([1e30, -1e30, 3.0, 2e30, 1.0])
+    v = stream(6, 1, 5, 4)[2]
+    got = check(q, k, v, torch.tensor([5]), beat=2)
+    assert torch.equal(got[0], v[3])
+
+
+def test_a_rise_beyond_float32_shifts_all_out() -> None:
+    """The maximum goes from -2.9e38 to 2.9e38: their difference overflows, the row stays."""
+    q, k = aligned([-2e38, 2e38])
+    v = stream(7, 1, 2, 4)[2]
+    assert torch.equal(check(q, k, v, torch.tensor([2]), beat=1)[0], v[1])
+    first, second = tiles(q, k, v, torch.tensor([2]), beat=1)
+    assert float(first.maximum) < -2e38 and float(second.maximum) > 2e38
+    assert int(second.shift) == 255
+    assert bool(check(q, k, v, torch.tensor([2]), beat=2).isnan().all()), "in one tile p overflows"
+
+
+def test_scores_that_overflow_make_the_row_nan() -> None:
+    q, k, v = stream(8, 2, 9, 16)
+    q[1] = 1e30
+    k[4] = 1e30
+    got = check(q, k, v, torch.tensor([4, 4]), beat=4)
+    assert bool(got.isfinite().all())
+    got = check(q, k, v, torch.tensor([9, 9]), beat=4)
+    assert got.isnan().all(1).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+def test_a_non_finite_input_touches_what_attends_it_and_nothing_else(value: float) -> None:
+    q, k, v = stream(9, 5, 20, 8)
+    limits = torch.tensor([20, 10, 11, 12, 0])
+    wanted = check(q, k, v, limits, beat=8)
+    of_q, of_k, of_v = q.clone(), k.clone(), v.clone()
+    of_q[0, 3] = of_q[4, 3] = of_k[10, 2] = of_v[11, 5] = value
+    rows = torch.zeros(5, 8, dtype=torch.bool)
+    for inputs, touched in (
+        ((of_q, k, v), rows.index_fill(0, torch.tensor([0]), True)),
+        ((q, of_k, v), rows.index_fill(0, torch.tensor([0, 2, 3]), True)),
+        (
+            (q, k, of_v),
+            rows.index_put((torch.tensor([0, 3]), torch.tensor([5, 5])), torch.tensor(True)),
+        ),
+    ):
+        got = check(*inputs, limits, beat=8)
+        assert torch.equal(got.isnan(), touched)
+        assert torch.equal(got[~touched], wanted[~touched])
+        assert set(got[touched].view(torch.int16).tolist()) == {0x7FC0}
+
+
+@pytest.mark.parametrize("window", [20, 28])
+def test_tokens_that_no_row_attends_change_nothing(window: int) -> None:
+    q, k, v = stream(10, 6, 40, 8, 4.0)
+    limits = torch.tensor([0, 1, 8, 9, 16, 20])
+    got = light_attention(q, k, v, limits, beat=8, window=window)
+    k[20:], v[20:] = NAN, INF
+    assert torch.equal(light_attention(q, k, v, limits, beat=8, window=window), got)
+    short = light_attention(q, k[:20], v[:20], limits, beat=8, window=window)
+    assert torch.equal(short, got)
+
+
+def test_leading_dimensions_are_apart() -> None:
+    both = [stream(seed, 5, 30, 8) for seed in (11, 12)]
+    limits = torch.tensor([[30, 3, 0, 8, 9], [1, 2, 30, 0, 16]])
+    q, k, v = (torch.stack(pair) for pair in zip(*both, strict=True))
+    got = light_attention(q, k, v, limits, beat=8)
+    for head in range(2):
+        assert torch.equal(got[head], light_attention(*both[head], limits[head], beat=8))
+
+
+def test_the_order_inside_a_tile_has_no_effect() -> None:
+    q, k, v = stream(13, 8, 64, 16, 3.0)
+    limits = torch.full((8,), 64)
+    order = torch.cat([32 * t + torch.randperm(32) for t in range(2)])
+    got = light_attention(q, k, v, limits, beat=32)
+    assert torch.equal(light_attention(q, k[order], v[order], limits, beat=32), got)
+
+
+def test_the_scale_is_the_nearest_float32() -> None:
+    assert float(attention_scale(64)) == float(torch.tensor(math.log2(math.e) / 8))
+    with pytest.raises(ValueError, match="d is 0"):
+        attention_scale(0)
+
+
+def errors(got: Tensor, q: Tensor, k: Tensor, v: Tensor) -> tuple[float, float]:
+    p = torch.softmax(q.double() @ k.double().mT / math.sqrt(q.shape[-1]), -1)
+    error = (got.double() - p @ v.double()).abs()
+    return float(error.max()), float(error.mean())
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "sharpness", "most"), [(1000, 128, 1.0, 1.05), (300, 64, 6.0, 1.2)]
+)
+def test_about_as_accurate_as_torch(n: int, d: int, sharpness: float, most: float) -> None:
+    """Beside torch's own in BF16: its largest p is exactly 1, ours is rounded, which tells where
+    a few tokens have all the weight. Sixteen times the rows of a frame, for the largest error.
+    """
+    q, k, v = stream(14, 640, n, d, sharpness)
+    limits = torch.full((640,), n)
+    ours = errors(light_attention(q, k, v, limits), q, k, v)
+    plain = scaled_dot_product_attention(*(x[None, None] for x in (q, k, v)))[0, 0]
+    theirs = errors(plain, q, k, v)
+    assert ours[0] <= most * theirs[0] and ours[1] <= most * theirs[1]
+    in_float = errors(softmax_attention(q, k, v, limits), q, k, v)
+    assert in_float[1] < ours[1]
+
+
+def test_refusals() -> None:
+    q, k, v = stream(15, 3, 5, 8)
+    limits = torch.zeros(3, dtype=torch.long)
+    for function in (light_attention, softmax_attention):
+        with pytest.raises(ValueError, match=r"k is torch\.float32"):
+            function(q, k.float(), v, limits)
+        with pytest.raises(ValueError, match=r"v \[4, 8\]"):
+            function(q, k, v[:4], limits)
+        with pytest.raises(ValueError, match=r"k \[5, 7\]"):
+            function(q, k[:, :7], v[:, :7], limits)
+        with pytest.raises(ValueError, match=r"limits is \[2\]"):
+            function(q, k, v, limits[:2])
+        with pytest.raises(ValueError, match=r"torch\.float32: it must be \[3\], integers"):
+            function(q, k, v, limits.float())
