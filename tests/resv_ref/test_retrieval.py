@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from resv_ref import run
+from resv_ref.attention import light_attention
 from resv_ref.hashing import hash_bits
 from resv_ref.retrieval import ReSV
 from resv_ref.trace import Trace, draw_hyperplanes
@@ -74,6 +75,73 @@ def test_a_row_of_nan_takes_all_clusters_or_the_cap_and_harms_no_other(small: Tr
     others[1, 2] = False
     assert torch.equal(found.weights[others], wanted.weights[others])
     assert torch.equal(found.row_selected[others], wanted.row_selected[others])
+
+
+@pytest.mark.parametrize("query", ["same_layer", "previous_layer"])
+@pytest.mark.parametrize("engine", ["exact", "float"])
+def test_every_row_attends_its_tokens_in_order(small: Trace, engine: str, query: str) -> None:
+    """Sinks, selected clusters, open clusters, then the frame up to the row's own token."""
+    params = small.params.replace(query=query)
+    resv = ReSV(params, engine=engine, beat=8)
+    keys, values = (torch.cat([run.frame(small, f)[n] for f in range(20)]) for n in "kv")
+    for f in range(small.frames):
+        frame, stored = run.frame(small, f), resv.stored
+        clusters = [len(t) for t in resv.tables or ((), ())]
+        other = frame["q"].flip(0) if query == "previous_layer" else None
+        one = resv.step(**frame, q_retrieve=other)
+        assert one.attention is not None and one.attention.shape == frame["q"].shape
+        for token, head in [(len(frame["q"]) - 1, 0), (0, 3), (len(frame["q"]) // 2, 2)]:
+            kv = head // 2
+            chosen = one.selected[kv].nonzero()[:, 0].tolist()
+            opened = members(resv, kv, range(int(one.sealed[kv]), clusters[kv]))
+            order = [
+                *range(min(3, stored)),
+                *members(resv, kv, chosen),
+                *(t for t in opened if t < stored),
+                *range(stored, stored + token + 1),
+            ]
+            k, v, q = keys[order, kv], values[order, kv], frame["q"][token, head][None]
+            limits = torch.tensor([len(order)])
+            if engine == "exact":
+                wanted = light_attention(q, k, v, limits, beat=8)[0]
+                assert torch.equal(one.attention[token, head], wanted)
+            else:
+                wanted = torch.softmax(q.float() @ k.float().T / 4, -1) @ v.float()
+                assert torch.allclose(one.attention[token, head].float(), wanted[0], atol=0.01)
+
+
+def test_a_single_token_attends_itself(small: Trace) -> None:
+    frame = {name: tensor[:1] for name, tensor in run.frame(small, 0).items()}
+    one = ReSV(small.params).step(**frame)
+    assert one.attention is not None
+    assert torch.equal(one.attention, frame["v"].repeat_interleave(2, 1))
+
+
+def test_attention_ends_where_v_is_left_out(small: Trace) -> None:
+    resv, wanted = ReSV(small.params), ReSV(small.params)
+    for f in range(4):
+        frame = run.frame(small, f)
+        one = resv.step(**(frame if f < 2 else {**frame, "v": None}))
+        assert (one.attention is None) == (f >= 2)
+        other = wanted.step(**frame)
+        assert torch.equal(one.weights, other.weights) and torch.equal(one.cluster, other.cluster)
+    with pytest.raises(ValueError, match="v is missing in an earlier frame"):
+        resv.step(**run.frame(small, 4))
+    assert resv.stored == 20
+
+
+def test_a_row_of_nan_attends_to_nan_and_harms_no_other(small: Trace) -> None:
+    good, bad = ReSV(small.params), ReSV(small.params)
+    for f in range(15):
+        wanted, frame = good.step(**run.frame(small, f)), run.frame(small, f)
+        frame["q"] = frame["q"].clone()
+        frame["q"][2, 1, 3] = float("inf")
+        found = bad.step(**frame)
+        assert wanted.attention is not None and found.attention is not None
+        poisoned = found.attention.isnan()
+        assert bool(poisoned[2, 1].all()) and int(poisoned.sum()) == 16
+        apart = slice(2, 4) if f else slice(4)  # its KV head retrieves more once there is some
+        assert torch.equal(found.attention[:2, apart], wanted.attention[:2, apart])
 
 
 def heads(t: int, q_heads: int, kv_heads: int, d: int) -> tuple[Tensor, Tensor]:

@@ -113,6 +113,7 @@ def test_padding_is_zero_and_never_read(small: Trace, outputs: Outputs) -> None:
     tensors, padding = outputs[0], ~traces.live(small)
     assert padding.sum() == 16
     assert not tensors["hash_bits"][padding].any()
+    assert not tensors["attn_out"][padding].any() and tensors["attn_out"][~padding].all()
     assert bool((tensors["cluster"][padding] == -1).all())
     assert not tensors["weights"].transpose(1, 2)[padding].any()
     assert not tensors["row_selected"].transpose(1, 2)[padding].any()
@@ -200,7 +201,7 @@ def test_progress_is_told_every_frame(small: Trace) -> None:
 def test_summary_counts_tokens_one_by_one(small: Trace, outputs: Outputs) -> None:
     summary = outputs[1]
     resv = ReSV(small.params)
-    selected = scored = resident = past = representatives = 0
+    selected = scored = resident = past = representatives = attended = 0
     for f in range(20):
         stored = resv.stored
         one = resv.step(**run.frame(small, f))
@@ -210,9 +211,12 @@ def test_summary_counts_tokens_one_by_one(small: Trace, outputs: Outputs) -> Non
             scored += int(one.counts[head].sum())
             past += stored
             representatives += int(one.sealed[head])
+            earlier = len(one.tokens[head]) + len(one.resident[head])
+            attended += sum(earlier + t + 1 for t in range(len(one.hash_bits)))
     assert resident + scored == past
     assert summary["tokens"] == resv.stored == 84
     assert summary["clusters"] == sum(len(t) for t in resv.tables)
+    assert math.isclose(summary["attended_per_row"], attended / (2 * 84))
     assert math.isclose(summary["tokens_per_cluster"], 2 * 81 / summary["clusters"])
     assert math.isclose(summary["retrieved"], selected / scored)
     assert math.isclose(summary["retrieved_with_resident"], (selected + resident) / past)
