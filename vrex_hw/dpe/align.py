@@ -1,22 +1,25 @@
-"""Aligns one term of an aligned sum to the largest exponent."""
+"""Aligns one term of an aligned sum to the largest exponent, in two steps."""
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from vrex_hw.dpe.pipeline import delay, register
 
+FINE = 3
+"""Low bits of the shift that the first step does: it leaves fewer bits to hold than the rest."""
+
 
 class Aligner(wiring.Component):
-    """The term of one lane: shifted right, cut to the window, and complemented if negative.
+    """The first step: the distance to the largest exponent, and a shift right by up to 7 bits.
 
-    ``term`` is signed, ``window + 1`` bits: the top ``window`` bits of ``magnitude`` shifted right
-    by ``largest - exponent``, and their complement, 1 less than the negated number, where
-    ``negative`` is set. ``largest`` comes ``search`` cycles after ``exponent`` and is at least as
-    large; magnitude and sign come a cycle after ``largest``, and ``term`` a cycle after those.
+    ``largest`` comes ``search`` cycles after ``exponent`` and is at least as large; ``magnitude``
+    and ``negative`` come a cycle after ``largest``. A cycle after those come ``fine``, the
+    magnitude, complemented if negative and shifted by the distance's low bits, and ``coarse``,
+    its high bits, for :func:`aligned`. A distance beyond the window counts as all ones.
 
     Parameters
     ----------
@@ -27,13 +30,16 @@ class Aligner(wiring.Component):
     def __init__(self, bits: int, exponent_bits: int, window: int, search: int) -> None:
         """Size the ports."""
         self._window, self._search = window, search
+        self._shift_bits = ceil_log2(window + 1)
         super().__init__(
             {
                 "exponent": In(exponent_bits),
                 "largest": In(exponent_bits),
                 "magnitude": In(bits),
                 "negative": In(1),
-                "term": Out(signed(window + 1)),
+                "fine": Out(min(bits + (1 << FINE) - 1, window)),
+                "coarse": Out(self._shift_bits - FINE),
+                "sign": Out(1),
             }
         )
 
@@ -41,23 +47,38 @@ class Aligner(wiring.Component):
         """A subtraction, then a shift."""
         m = Module()
         late = delay(m, self.exponent, self._search, "exponent")
-        shift_bits = ceil_log2(self._window + 1)
-        shift = register(m, _saturate(self.largest - late, shift_bits), "shift")
-        m.d.comb += self.term.eq(register(m, self._aligned(shift), "aligned"))
+        distance = register(m, _saturate(self.largest - late, self._shift_bits), "distance")
+        bits = self.magnitude ^ self.negative.replicate(len(self.magnitude))
+        for k in range(FINE):
+            bits = _shift(bits, 1 << k, distance[k], self.negative, self._window)
+        m.d.comb += [
+            self.fine.eq(register(m, bits, "shifted")),
+            self.coarse.eq(register(m, distance[FINE:], "coarse_distance")),
+            self.sign.eq(register(m, self.negative, "sign_1")),
+        ]
         return m
 
-    def _aligned(self, shift: Value) -> Value:
-        """Return the term of the shifted magnitude.
 
-        What is shifted in at either end are the complement's own bits. Small shifts come first,
-        while few bits can be anything else.
-        """
-        bits = self.magnitude ^ self.negative.replicate(len(self.magnitude))
-        for k in range(len(shift)):
-            pad = self.negative.replicate(1 << k)
-            wide = Mux(shift[k], Cat(bits, pad), Cat(pad, bits))
-            bits = wide[max(0, len(wide) - self._window) :]
-        return Cat(self.negative.replicate(self._window - len(bits)), bits, self.negative)
+def aligned(fine: Value, coarse: Value, sign: Value, window: int) -> Value:
+    """Return the aligned term: the second step, combinational.
+
+    It is signed, ``window + 1`` bits: the top bits of the shifted magnitude or, if negative, their
+    complement, which is 1 less than the negated number.
+    """
+    bits = fine
+    for k in range(len(coarse)):
+        bits = _shift(bits, 1 << (FINE + k), coarse[k], sign, window)
+    return Cat(sign.replicate(window - len(bits)), bits, sign).as_signed()
+
+
+def _shift(bits: Value, by: int, shift: Value, sign: Value, window: int) -> Value:
+    """Shift right by ``by`` if ``shift``; what comes in at either end are the complement's bits.
+
+    ``bits`` are the top bits of the window, as many as can differ from the sign so far.
+    """
+    pad = sign.replicate(by)
+    wide = Mux(shift, Cat(bits, pad), Cat(pad, bits))
+    return wide[max(0, len(wide) - window) :]
 
 
 def _saturate(value: Value, bits: int) -> Value:

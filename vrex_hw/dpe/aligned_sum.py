@@ -8,12 +8,16 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from vrex_hw.dpe.align import Aligner
+from vrex_hw.dpe.align import Aligner, aligned
 from vrex_hw.dpe.pipeline import delay, register
 from vrex_hw.hierarchy import place
 
 FAN_IN = 4
 """Values that one stage reduces to one: two levels of comparators, or of adders."""
+
+Term = tuple[Value, Value]
+"""A signed value, and a 1 that still has to be added: a negative magnitude's complement and its
+sign, or a sum of such."""
 
 
 class AlignedSum(wiring.Component):
@@ -63,7 +67,7 @@ class AlignedSum(wiring.Component):
     @property
     def magnitude_delay(self) -> int:
         """Cycles by which magnitudes and signs follow the exponents."""
-        return max(1, _stages(self.width)) + 1
+        return _search_stages(self.width) + 1
 
     @property
     def latency(self) -> int:
@@ -74,40 +78,47 @@ class AlignedSum(wiring.Component):
         """Find the largest exponent, align, add."""
         m = Module()
         largest = self._largest(m)
-        terms = []
-        for k in range(self.width):
-            unit = self._aligner(platform, m, f"aligner{k}", len(self.magnitudes[k]))
-            m.d.comb += [
-                unit.exponent.eq(self.exponents[k]),
-                unit.largest.eq(largest),
-                unit.magnitude.eq(self.magnitudes[k]),
-                unit.negative.eq(self.negatives[k]),
-            ]
-            terms.append((unit.term, unit.term[-1]))
-        unit = self._aligner(platform, m, "acc_aligner", len(self.acc_magnitude))
-        m.d.comb += [
-            unit.exponent.eq(self.acc_exponent),
-            unit.largest.eq(largest),
-            unit.magnitude.eq(self.acc_magnitude),
-            unit.negative.eq(self.acc_negative),
+        terms = [
+            self._term(m, platform, f"{k}", largest, *lane)
+            for k, lane in enumerate(
+                zip(self.exponents, self.magnitudes, self.negatives, strict=True)
+            )
         ]
+        acc_lane = self.acc_exponent, self.acc_magnitude, self.acc_negative
+        acc = self._term(m, platform, "acc", largest, *acc_lane)
         m.d.comb += [
-            self.total.eq(self._add(m, terms, unit.term)),
+            self.total.eq(self._add(m, terms, acc)),
             self.largest.eq(delay(m, largest, self.latency - self.magnitude_delay + 1, "largest")),
         ]
         return m
 
-    def _aligner(self, platform: Any, m: Module, name: str, bits: int) -> Any:
-        sizes = (bits, len(self.acc_exponent), self.window, self.magnitude_delay - 1)
+    def _term(
+        self,
+        m: Module,
+        platform: Any,
+        name: str,
+        largest: Value,
+        exponent: Value,
+        magnitude: Value,
+        negative: Value,
+    ) -> Term:
+        sizes = (len(magnitude), len(exponent), self.window, self.magnitude_delay - 1)
         module = f"dpe_aligner_{'_'.join(map(str, sizes))}"
-        return place(m, platform, name, module, lambda: Aligner(*sizes))
+        unit = place(m, platform, f"aligner_{name}", module, lambda: Aligner(*sizes))
+        m.d.comb += [
+            unit.exponent.eq(exponent),
+            unit.largest.eq(largest),
+            unit.magnitude.eq(magnitude),
+            unit.negative.eq(negative),
+        ]
+        return aligned(unit.fine, unit.coarse, unit.sign, self.window), unit.sign
 
     def _largest(self, m: Module) -> Value:
         """Return the largest exponent, after ``magnitude_delay - 1`` cycles."""
         stages = self.magnitude_delay - 1
         values: list[Any] = list(self.exponents)
         for stage in range(stages - 1):
-            groups = _groups(values)
+            groups = _groups(values, FAN_IN)
             values = [
                 register(m, _tournament(group), f"largest{stage}_{k}")
                 for k, group in enumerate(groups)
@@ -116,42 +127,50 @@ class AlignedSum(wiring.Component):
         over = Cat(acc > value for value in values).all()
         return register(m, Mux(over, acc, _tournament(values)), "largest")
 
-    def _add(self, m: Module, terms: list[tuple[Any, Any]], acc: Any) -> Value:
-        """Return the sum of complements ``terms``, each with the 1 that its sign still owes.
+    def _add(self, m: Module, terms: list[Term], acc: Term) -> Value:
+        """Return the sum of ``terms`` and ``acc``.
 
-        Every adder has room for one such 1 as its carry: it settles its left operand's and
+        Every adder has room for one owed 1 as its carry: it settles its left operand's and
         leaves its right one's open, so that the last adder, with the accumulator, settles all.
         """
-        stages = _stages(self.width)
-        for stage in range(stages):
+        fan_ins = _fan_ins(self.width)
+        # The accumulator has an adder of its own for its sign, while the terms are added.
+        settled = delay(m, acc[0] + acc[1], len(fan_ins), "acc_settled").as_signed()
+        for stage, fan_in in enumerate(fan_ins):
             held = []
-            for k, group in enumerate(_groups(terms)):
+            for k, group in enumerate(_groups(terms, fan_in)):
                 value, owed = _sum(group)
-                held.append(
-                    (
-                        register(m, value, f"sum{stage}_{k}"),
-                        register(m, owed, f"owed{stage}_{k}"),
-                    )
-                )
+                name = f"{stage}_{k}"
+                held.append((register(m, value, f"sum{name}"), register(m, owed, f"owed{name}")))
             terms = held
-        value, owed = terms[0]
-        # Negated in a stage of its own, while the terms are added.
-        settled = delay(m, acc + acc[-1], stages, "acc_settled").as_signed()
+        value, owed = _sum(terms)
         return register(m, _carry_add(value, settled, owed), "total")
 
 
-def _stages(width: int) -> int:
-    return -(-ceil_log2(width) // ceil_log2(FAN_IN))
+def _fan_ins(width: int) -> list[int]:
+    """Return how many terms each stage of adders but the last makes one.
+
+    The first stage has the second step of the alignment in front of its adders; the last one
+    takes one term or two, and the accumulator.
+    """
+    fan_ins, left = [2], -(-width // 2)
+    while left > 2:
+        fan_ins.append(FAN_IN)
+        left = -(-left // FAN_IN)
+    return fan_ins
 
 
 def latency(width: int) -> int:
     """Return the cycles from the exponents of ``width`` terms to their total."""
-    search = max(1, _stages(width))
-    return search + 2 + _stages(width) + 1
+    return _search_stages(width) + 2 + len(_fan_ins(width)) + 1
 
 
-def _groups(values: Sequence[Any]) -> list[Sequence[Any]]:
-    return [values[k : k + FAN_IN] for k in range(0, len(values), FAN_IN)]
+def _search_stages(width: int) -> int:
+    return max(1, -(-ceil_log2(width) // ceil_log2(FAN_IN)))
+
+
+def _groups(values: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    return [values[k : k + size] for k in range(0, len(values), size)]
 
 
 def _tournament(values: Sequence[Any]) -> Value:
@@ -163,7 +182,7 @@ def _tournament(values: Sequence[Any]) -> Value:
     return Mux(a > b, a, b)
 
 
-def _sum(group: Sequence[tuple[Any, Any]]) -> tuple[Value, Value]:
+def _sum(group: Sequence[Term]) -> Term:
     """Return the sum of a group of complements, and the 1 still owed."""
     if len(group) == 1:
         return group[0]
