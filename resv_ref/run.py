@@ -54,7 +54,7 @@ def run(
     planes = traces.hyperplanes(trace)
     resv = ReSV(params, planes, engine, beat=beat, window=window)
     frames = []
-    with _one_thread():
+    with one_thread():
         for f in range(trace.frames):
             frames.append(resv.step(**frame(trace, f)))
             if progress is not None:
@@ -66,9 +66,12 @@ def run(
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep torch to one thread: a frame's tensors are small, and on a busy machine its threads
-    wait for each other (measured: 7 times slower)."""
+def one_thread() -> Iterator[None]:
+    """Keep torch to one thread while this lasts.
+
+    A frame's tensors are small, and on a busy machine torch's threads wait for each other
+    (measured: 7 times slower).
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
