@@ -27,12 +27,18 @@ class Divide(wiring.Component):
 
     LATENCY = fp32.ROUND_LATENCY + Round.LATENCY
 
-    x: In(32)
-    divisor: In(COUNT_BITS)
-    places: In(range(COUNT_BITS))
-    start: In(1)
-    step: In(1)
-    y: Out(16)
+    def __init__(self) -> None:
+        """Make it."""
+        super().__init__(
+            {
+                "x": In(32),
+                "divisor": In(COUNT_BITS),
+                "places": In(range(COUNT_BITS)),
+                "start": In(1),
+                "step": In(1),
+                "y": Out(16),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         """Subtract where it goes, shift; round what has gathered."""

@@ -39,10 +39,16 @@ class Weight(wiring.Component):
 
     LATENCY = 13
 
-    difference: In(32)
-    exponential: In(1)
-    base: In(8)
-    weight: Out(WEIGHT_BITS)
+    def __init__(self) -> None:
+        """Make it."""
+        super().__init__(
+            {
+                "difference": In(32),
+                "exponential": In(1),
+                "base": In(8),
+                "weight": Out(WEIGHT_BITS),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         """Align, multiply by log2(e), interpolate, shift, round."""
