@@ -34,7 +34,9 @@ SIZES = {
 
 @functools.cache
 def emit(config):
-    return convert(Scores(config), "scores")
+    """Return the Verilog, and the latency that the unit states."""
+    unit = Scores(config)
+    return convert(unit, "scores"), unit.latency
 
 
 def gaussian(rng, shape):
@@ -101,7 +103,7 @@ def simulate(config, batches, *, seed=1, idle=0.0, stall=0.0, ahead=1):
             f"counts_{number}": counts,
             f"weights_{number}": expected,
         }
-    return runner.run(emit(config), "scores", "vrex_sim.benches.scores", given)["cycles"]
+    return runner.run(emit(config)[0], "scores", "vrex_sim.benches.scores", given)
 
 
 def lengths(config):
@@ -145,8 +147,9 @@ def test_a_beat_a_cycle_from_row_to_row_and_batch_to_batch(columns):
     config = CONFIGS["tiny"]
     rng = np.random.default_rng(columns)
     batches = [make_batch(rng, score_map, gaussian, 4, columns) for score_map in ScoreMap][:2]
-    cycles = simulate(config, batches, ahead=2)
-    assert np.array_equal(np.diff(cycles), np.ones(8 * -(-columns // 4) - 1))
+    got = simulate(config, batches, ahead=2)
+    assert np.array_equal(np.diff(got["beats"]), np.ones(8 * -(-columns // 4) - 1))
+    assert got["beats"][0] - got["drains"][0] == emit(config)[1]
 
 
 def test_a_row_too_long_keeps_its_beats():

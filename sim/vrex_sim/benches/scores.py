@@ -5,7 +5,8 @@ often a cycle has no write; ``stall`` of the weights; ``ahead``, how many batche
 before the first is drained, 1 or 2; and ``batches``, a list of ``columns``, ``map``,
 ``temperature``, ``order`` ("rows" or "tiles" first) and ``garbage``, 1 where only the beats
 count. Of batch n, ``scores_n`` are the bits uint32 [rows, columns], ``counts_n`` uint16
-[columns] and ``weights_n`` uint16 [rows, columns]. Gives back the cycle of each beat.
+[columns] and ``weights_n`` uint16 [rows, columns]. Gives back the cycles in which batches were
+taken (``drains``) and each beat was (``beats``).
 """
 
 import random
@@ -36,6 +37,8 @@ class Writer:
         self._counts = Packer(counts_layout(self.config))
         self._drain = tb.source("drain", Layouts(self.config).drain)
         self._random = random.Random(given["seed"])
+        self.drains: list[int] = []
+        self._drain.on_beat = lambda beat, cycle: self.drains.append(cycle)
         self._released = 0
         tb.set(write=0, counts=0)
 
@@ -55,12 +58,13 @@ class Writer:
             jobs.append(self._job(number, batch))
             while writes or counts:
                 busy = self._random.random() >= self._given["idle"]
-                if ahead == 1 and busy and len(writes) + len(counts) == 1:
-                    self._drain.send_all([jobs.pop()])  # in the cycle of the last write
+                ends = busy and len(writes) <= 1 and len(counts) <= 1
+                if ends and ahead == 1:
+                    self._drain.send_all([jobs.pop()])  # in the cycle of the last writes
                 await self._tb.cycles(1)
                 self._tb.set(
-                    write=writes.pop(0) if writes and busy else 0,
-                    counts=counts.pop(0) if counts and (busy or not writes) else 0,
+                    write=writes.pop(0) if writes and busy and (ends or len(writes) > 1) else 0,
+                    counts=counts.pop(0) if counts and busy and (ends or len(counts) > 1) else 0,
                 )
             await self._tb.cycles(1)
             self._tb.set(write=0, counts=0)
@@ -149,4 +153,4 @@ async def scores(dut: Any) -> None:
     cocotb.start_soon(writer.run())
     cycles = await check(tb, sink, given, writer.config.wtu.lanes)
     await tb.finish(60)
-    give(cycles=np.array(cycles))
+    give(drains=np.array(writer.drains), beats=np.array(cycles))

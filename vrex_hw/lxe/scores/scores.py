@@ -69,7 +69,7 @@ class Scores(wiring.Component):
     def latency(self) -> int:
         """Cycles from a drain that finds the path empty to its first beat of weights."""
         settle = exact_log2(self._config.lxe.side) + 3
-        return settle + 1 + self._beat_latency
+        return settle + self._beat_latency
 
     @property
     def _beat_latency(self) -> int:

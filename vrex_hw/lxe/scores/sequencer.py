@@ -47,7 +47,7 @@ class Sequencer(wiring.Component):
     """
 
     def __init__(self, config: Config, settle: int, credits: int) -> None:
-        """``settle`` and ``credits`` are 1 or more."""
+        """``settle`` is 2 or more, ``credits`` 1 or more."""
         self._config, self._settle, self._credits = config, settle, credits
         super().__init__(
             {
@@ -113,7 +113,7 @@ class Sequencer(wiring.Component):
         entry, none = layout(queue.w_data), drain.columns == 0
         rest = drain.columns[:lane_bits]
         settled, pop, takes = Signal(range(3)), Signal(), Signal()
-        settling = Signal(self._settle)
+        settling = Signal(self._settle - 1)
         m.d.comb += [
             entry.bank.eq(drain.bank),
             entry.last_row.eq(drain.rows - 1),
