@@ -5,7 +5,7 @@ VREX := $(BIN)/vrex
 TRACE := examples/video-layer1.safetensors
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test verilog sim formal bitstream bench lint clean
+.PHONY: help demo test soak verilog sim formal bitstream bench lint clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -15,6 +15,9 @@ demo: .venv/installed ## a trained model's keys and queries through all three en
 
 test: .venv/installed ## every test (under 15 minutes on two cores)
 	$(BIN)/pytest -n 2
+
+soak: .venv/installed ## ten million random beats through a compiled 64-wide tree
+	$(BIN)/python -m vrex_sim.soak
 
 verilog: .venv/installed ## Verilog, manifest and header of the paper's core
 	$(VREX) generate --config core -o build/verilog

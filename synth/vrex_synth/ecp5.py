@@ -99,14 +99,16 @@ class Build:
         return max(self.runs, key=lambda run: run.fmax_mhz)
 
 
-def synthesise(source: str, top: str, folder: Path) -> Netlist:
+def synthesise(source: str, top: str, folder: Path, logic_ps: int | None = None) -> Netlist:
     """Map Verilog ``source`` to ECP5 cells with Yosys; files go into ``folder``.
 
-    Raises :class:`~vrex_synth.tools.ToolError`.
+    Logic is mapped to be as fast as can be or, with ``logic_ps``, as small as that delay between
+    two registers allows, routing left out. Raises :class:`~vrex_synth.tools.ToolError`.
     """
     (folder / "design.v").write_text(source)
+    target = "" if logic_ps is None else f"scratchpad -set abc9.D {logic_ps}\n"
     script = (
-        f"read_verilog design.v\nsynth_ecp5 -top {top} -json design.json\n"
+        f"read_verilog design.v\n{target}synth_ecp5 -top {top} -json design.json\n"
         "tee -q -o cells.json stat -json\n"
     )
     tools.yosys(script, folder, ["design.json", "cells.json"])

@@ -120,12 +120,12 @@ class AlignedSum(wiring.Component):
         for stage in range(stages - 1):
             groups = _groups(values, FAN_IN)
             values = [
-                register(m, _tournament(group), f"largest{stage}_{k}")
+                register(m, _largest_of(group), f"largest{stage}_{k}")
                 for k, group in enumerate(groups)
             ]
         acc = delay(m, self.acc_exponent, stages - 1, "acc_candidate")
         over = Cat(acc > value for value in values).all()
-        return register(m, Mux(over, acc, _tournament(values)), "largest")
+        return register(m, Mux(over, acc, _largest_of(values)), "largest")
 
     def _add(self, m: Module, terms: list[Term], acc: Term) -> Value:
         """Return the sum of ``terms`` and ``acc``.
@@ -173,13 +173,21 @@ def _groups(values: Sequence[Any], size: int) -> list[Sequence[Any]]:
     return [values[k : k + size] for k in range(0, len(values), size)]
 
 
-def _tournament(values: Sequence[Any]) -> Value:
-    """Return the largest of unsigned ``values``, by halves."""
+def _largest_of(values: Sequence[Any]) -> Value:
+    """Return the largest of up to four unsigned ``values``.
+
+    The winners of two pairs meet without a comparison of their own, which would have to wait for
+    theirs: every meeting that can be is compared beforehand.
+    """
     if len(values) == 1:
         return Value.cast(values[0])
-    half = len(values) // 2
-    a, b = _tournament(values[:half]), _tournament(values[half:])
-    return Mux(a > b, a, b)
+    if len(values) == 2:
+        return Mux(values[0] > values[1], values[0], values[1])
+    (a, b), (c, *rest) = values[:2], values[2:]
+    d = rest[0] if rest else c
+    first, second = a > b, c > d
+    left = Mux(first, Mux(second, a > c, a > d), Mux(second, b > c, b > d))
+    return Mux(left, Mux(first, a, b), Mux(second, c, d))
 
 
 def _sum(group: Sequence[Term]) -> Term:
