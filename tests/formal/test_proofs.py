@@ -8,7 +8,18 @@ from rich.console import Console
 
 import vrex_formal
 from vrex.errors import UserError
-from vrex_formal import flow_proofs, hcu_proofs, proof, rules, sby, stream_proofs, wtu_proofs
+from vrex_formal import (
+    dpe_proofs,
+    flow_proofs,
+    hcu_proofs,
+    proof,
+    rules,
+    sby,
+    stream_proofs,
+    wtu_proofs,
+)
+from vrex_hw.dpe.aligned_sum import AlignedSum
+from vrex_hw.dpe.normalise import Round
 from vrex_hw.hcu import HCU
 from vrex_hw.kvpu.flow import Fork
 from vrex_hw.wtu import WTU
@@ -50,6 +61,18 @@ class Broken(wiring.Component):
             else:
                 wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(unit, name))
         return m
+
+
+class Spoiled(Broken):
+    """The same for a pipeline that is asked for its latency."""
+
+    @property
+    def latency(self):
+        return self._unit.latency
+
+    @property
+    def magnitude_delay(self):
+        return self._unit.magnitude_delay
 
 
 def test_a_fast_proof_prints_its_table(monkeypatch, tmp_path):
@@ -132,6 +155,30 @@ def test_an_assignment_to_no_cluster_is_found(check):
     )
     assert not result.holds
     assert "names an open cluster" in result.verdict or "in order" in result.verdict
+
+
+def test_a_sum_that_takes_signs_a_cycle_early_is_found(check):
+    def early(m, inner, outer):
+        held = Signal.like(outer)
+        m.d.sync += held.eq(outer)
+        m.d.comb += inner.eq(held)
+
+    def make(**sizes):
+        return Spoiled(AlignedSum(**sizes), "negatives", early)
+
+    result = check(lambda: dpe_proofs.aligned_sum(make), depth=dpe_proofs.SUM_LATENCY + 2)
+    assert not result.holds and "given their signs and added" in result.verdict
+
+
+def test_a_rounder_that_takes_ties_for_more_is_found(check):
+    def sticky(m, inner, outer):
+        m.d.comb += inner.eq(outer | 1)
+
+    def make(*sizes):
+        return Spoiled(Round(*sizes), "magnitude", sticky)
+
+    result = check(lambda: dpe_proofs.rounding(make_round=make), depth=dpe_proofs.ROUND_LATENCY + 2)
+    assert not result.holds and "the nearest float" in result.verdict
 
 
 def test_a_vacuous_proof_is_refused(check):
