@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from vrex.tables import EXP_WEIGHT, LOG2E, LOG2E_BITS
 from vrex_hw.lxe.scores.constant import ConstantMultiplier
-from vrex_hw.multiplier import Multiplier
+from vrex_hw.lxe.scores.product import Product, latency
 from vrex_hw.vpe import fp32
 
 WEIGHT_BITS = 16
@@ -17,6 +17,10 @@ FRACTION_BITS = EXP_WEIGHT.index + EXP_WEIGHT.low
 U_BITS = 4 + FRACTION_BITS
 TOP = 4 - 1 + fp32.BIAS
 """Exponent field of a number whose leading one is the first bit of u, at a temperature of 1."""
+C0_BITS, C1_BITS, C2_BITS = EXP_WEIGHT.widths
+CURVE = latency(C2_BITS, EXP_WEIGHT.low)
+SLOPE = latency(C1_BITS, EXP_WEIGHT.low)
+"""Cycles of the two products of the interpolation."""
 ROUND_PLACE = EXP_WEIGHT.y_bits - WEIGHT_BITS
 """Bits of y below those of the weight."""
 
@@ -37,7 +41,7 @@ class Weight(wiring.Component):
     Latency :attr:`LATENCY`. Source: docs/numerics.md; the pipeline is our decision.
     """
 
-    LATENCY = 13
+    LATENCY = 16
 
     def __init__(self) -> None:
         """Make it."""
@@ -66,7 +70,7 @@ class Weight(wiring.Component):
         places = fp32.delay(m, places, aligned, "places")
         exponential = fp32.delay(m, exponential, aligned, "exponential")
         y = self._interpolate(m, t[:FRACTION_BITS], significand, exponential)
-        moved = 2 * Multiplier.LATENCY + 1
+        moved = CURVE + SLOPE + 1
         shift = fp32.delay(m, Mux(exponential, t[FRACTION_BITS:], places), moved, "shift")
         exponential = fp32.delay(m, exponential, moved, "exponential_y")
         dead = fp32.delay(m, dead, aligned + moved, "dead")
@@ -96,26 +100,32 @@ class Weight(wiring.Component):
     def _interpolate(self, m: Module, f: Value, significand: Value, exponential: Value) -> Value:
         """Return 2^-f, or the significand as large, after two multiplications and a cycle."""
         index, r = f[EXP_WEIGHT.low :], Mux(exponential, f[: EXP_WEIGHT.low], 0)
-        b0, b1, b2 = EXP_WEIGHT.widths
-        row = Signal(b0 + b1 + b2)
+        row = Signal(C0_BITS + C1_BITS + C2_BITS)
         rows = Array(
-            Const(c0 | c1 << b0 | c2 << b0 + b1, len(row)) for c0, c1, c2 in EXP_WEIGHT.rows
+            Const(c0 | c1 << C0_BITS | c2 << C0_BITS + C1_BITS, len(row))
+            for c0, c1, c2 in EXP_WEIGHT.rows
         )
         m.d.comb += row.eq(rows[index])
         given = Cat(Const(0, EXP_WEIGHT.y_bits - len(significand)), significand)
-        c0, c1, c2 = Mux(exponential, row[:b0], given), row[b0 : b0 + b1], row[b0 + b1 :]
+        c0 = Mux(exponential, row[:C0_BITS], given)
+        c1, c2 = row[C0_BITS:][:C1_BITS], row[-C2_BITS:]
 
-        m.submodules.curve = curve = Multiplier(b2, EXP_WEIGHT.low)
-        m.submodules.slope = slope = Multiplier(b1, EXP_WEIGHT.low)
-        m.d.comb += [curve.a.eq(c2), curve.b.eq(r)]
-        rank = Multiplier.LATENCY
-        inner = fp32.delay(m, c1, rank, "c1") - (
-            curve.product >> EXP_WEIGHT.c2_bits + FRACTION_BITS - EXP_WEIGHT.c1_bits
-        )
-        m.d.comb += [slope.a.eq(inner), slope.b.eq(fp32.delay(m, r, rank, "r"))]
-        taken = slope.product >> EXP_WEIGHT.c1_bits + FRACTION_BITS - EXP_WEIGHT.y_bits
-        y = Signal(b0, reset_less=True)
-        m.d.sync += y.eq(fp32.delay(m, c0, 2 * rank, "c0") - taken)
+        m.submodules.curve = curve = Product(C2_BITS, EXP_WEIGHT.low)
+        m.submodules.slope = slope = Product(C1_BITS, EXP_WEIGHT.low)
+        inner, taken = Signal(C1_BITS), Signal(C0_BITS)
+        m.d.comb += [
+            curve.a.eq(c2),
+            curve.b.eq(r),
+            inner.eq(
+                fp32.delay(m, c1, CURVE, "c1")
+                - (curve.product >> EXP_WEIGHT.c2_bits + FRACTION_BITS - EXP_WEIGHT.c1_bits)
+            ),
+            slope.a.eq(inner),
+            slope.b.eq(fp32.delay(m, r, CURVE, "r")),
+            taken.eq(slope.product >> EXP_WEIGHT.c1_bits + FRACTION_BITS - EXP_WEIGHT.y_bits),
+        ]
+        y = Signal(C0_BITS, reset_less=True)
+        m.d.sync += y.eq(fp32.delay(m, c0, CURVE + SLOPE, "c0") - taken)
         return y
 
     def _round(self, m: Module, y: Value, shift: Value, exponential: Value, dead: Value) -> Value:
