@@ -4,7 +4,7 @@ The figures are those of an unconstrained synthesis before layout: compare them 
 and read no timing into them. Logic is mapped to the library's cells. Memories of
 :data:`SHALLOW` words or more would be SRAM macros, which a Liberty file of cells lacks: they stay
 as they are and are counted in bits, apart from the area. Shallower ones are flip-flops and part
-of the area.
+of the area; so are tables that are never written, as gates.
 """
 
 import gzip
@@ -196,11 +196,11 @@ def _script(top: str, units: Sequence[str], library: Library) -> str:
         hierarchy -check -top {top}
         {keep}
         synth -flatten -run begin:fine
-        select t:$mem_v2
+        select t:$mem_v2 r:WR_PORTS>0 %i
         write_json -selected memories.json
         select -clear
-        select -set shallow t:$mem_v2 r:SIZE<{SHALLOW} %i
-        memory_map @shallow
+        select -set logic t:$mem_v2 r:SIZE<{SHALLOW} %i t:$mem_v2 r:WR_PORTS<1 %i %u
+        memory_map @logic
         opt -undriven -fine
         techmap
         opt -fast

@@ -95,6 +95,15 @@ def test_area_by_unit_with_memories_apart(liberty):
     assert measured.nand2("pair") == (deep + shallow) / 2
 
 
+def test_a_table_is_gates(liberty):
+    cases = " ".join(f"6'd{k}: q <= 6'd{k * k % 61};" for k in range(64))
+    source = "module table_(input clk, input [5:0] a, output reg [5:0] q);"
+    source += f" always @(posedge clk) case (a) {cases} endcase endmodule"
+    measured = area.measure(source, "table_", [], liberty)
+    assert measured.memories == ()
+    assert measured.um2["table_"] > 6 * 10 + 100
+
+
 def test_bad_liberty_files_are_named(liberty, tmp_path):
     gates, flops = liberty
     broken = tmp_path / "broken.lib.gz"

@@ -58,7 +58,7 @@ class Add(wiring.Component):
         m.d.comb += difference.eq(larger.exponent - smaller.exponent)
         distance = Signal(5, reset_less=True)
         # 31 places leave nothing but the sticky bit, as any more would.
-        m.d.sync += distance.eq(difference[:5] | difference[5:].any().replicate(5))
+        m.d.sync += distance.eq(Mux(difference[5:].any(), 31, difference[:5]))
         return delay(m, larger, 1, "larger"), delay(m, smaller, 1, "smaller"), distance
 
     def _add(self, m: Module, large: Any, small: Any, distance: Value) -> Value:
@@ -66,8 +66,8 @@ class Add(wiring.Component):
         moved, lost = Cat(Const(0, 2), fp32.significand(small)), Const(0, 1)
         for bit in reversed(range(len(distance))):
             places, shift = 1 << bit, distance[bit]
-            lost = lost | (shift & moved[:places].any())
-            moved = Mux(shift, moved >> places, moved)
+            lost = named(m, lost | (shift & moved[:places].any()), f"lost_{bit}")
+            moved = named(m, Mux(shift, moved >> places, moved), f"moved_{bit}")
         aligned = Signal(27, reset_less=True)
         subtract = Signal(reset_less=True)
         m.d.sync += [aligned.eq(Cat(lost, moved)), subtract.eq(large.sign ^ small.sign)]
@@ -82,9 +82,17 @@ class Add(wiring.Component):
         for stage, bits in enumerate(((4, 3), (2, 1, 0))):
             for bit in bits:
                 places = 1 << bit
-                empty = ~total[-places:].any()
-                total = Mux(empty, total << places, total)[: len(total)]
+                empty = named(m, ~total[-places:].any(), f"empty_{bit}")
+                shifted = Mux(empty, total << places, total)[: len(total)]
+                total = named(m, shifted, f"shifted_{bit}")
                 count = Cat(empty, count)
             total = delay(m, total, 1, f"normal{stage}")
             count = delay(m, count, 1, f"count{stage}")
         return total, count
+
+
+def named(m: Module, value: Value, name: str) -> Signal:
+    """Return ``value`` as a signal: an expression that is used twice is emitted twice."""
+    signal = Signal.like(value, name=name)
+    m.d.comb += signal.eq(value)
+    return signal

@@ -70,11 +70,9 @@ class Exp2(wiring.Component):
         m.d.comb += places.eq(most - x.exponent)
         wide = Cat(Const(0, bits - 24), x.fraction, Const(1, 1))
         shift_bits = ceil_log2(bits)
-        for bit in range(shift_bits):
-            wide = Mux(places[bit], wide >> (1 << bit), wide)
         small = places[shift_bits:-1].any()
         u, large = Signal(bits, reset_less=True), Signal(reset_less=True)
-        m.d.sync += [u.eq(Mux(small, 0, wide)), large.eq(places[-1])]
+        m.d.sync += [u.eq(Mux(small, 0, wide >> places[:shift_bits])), large.eq(places[-1])]
         return u, large
 
     def _round(self, m: Module, y: Value, field: Value, nan: Value, zero: Value) -> None:

@@ -29,7 +29,7 @@ EXPONENT = signed(10)
 def significand(number: Any) -> Value:
     """Return the 24 bits of the significand of ``number`` (:data:`FP32`), 0 if it is zero."""
     normal = number.exponent.any()
-    return Cat(number.fraction & normal.replicate(23), normal)
+    return Mux(normal, Cat(number.fraction, Const(1, 1)), 0)
 
 
 def is_nan(number: Any) -> Value:

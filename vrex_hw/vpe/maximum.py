@@ -55,7 +55,9 @@ class Maximum(wiring.Component):
         keys: list[Value] = []
         for value, live in zip(self.values, self.live, strict=True):
             counts = live & ~fp32.is_nan(fp32.FP32(value))
-            keys.append(key(value) & counts.replicate(32))
+            entry = Signal(32, name=f"entry{len(keys)}")
+            m.d.comb += entry.eq(Mux(counts, key(value), NONE))
+            keys.append(entry)
         group = 1 << self._levels
         for stage in range(self.latency):
             chosen = []

@@ -15,6 +15,8 @@ EXPONENT_BITS = 9
 """Of an exponent field plus that of 1.0, by which the DPE would multiply."""
 WIDE_EXPONENT_BITS = 11
 """Of a signed exponent before it is known whether the result fits."""
+ONE = Const(1, 2)
+"""What stands before the point of a magnitude of two such bits."""
 
 
 class RowSum(wiring.Component):
@@ -22,7 +24,7 @@ class RowSum(wiring.Component):
     sum of ``p`` times 1.0, without its multipliers.
 
     ``p``: BF16, 0 or more, or NaN; ``acc``: fp32, 0 or more, or NaN; a live NaN makes ``total``
-    the canonical NaN. Source: our decision.
+    the canonical NaN. With no live lane ``total`` is ``acc``. Source: our decision.
 
     Parameters
     ----------
@@ -55,23 +57,23 @@ class RowSum(wiring.Component):
         """Align and add; then normalise and round."""
         m = Module()
         m.submodules.aligned = aligned = self._aligned
-        one = Const(1, 2)
-        poisons = []
-        for k, (p, live) in enumerate(zip(self.p, self.live, strict=True)):
-            field = p[7:15]
-            exponent = Mux(live & field.any(), field + fp32.BIAS, 0)
-            fraction = delay(m, p[:7], 1 + aligned.magnitude_delay, f"fraction{k}")
-            m.d.comb += [
-                aligned.exponents[k].eq(delay(m, exponent, 1, f"exponent{k}")),
-                aligned.magnitudes[k].eq(Cat(fraction, one)),
-            ]
-            poisons.append(live & field.all())
         acc = fp32.FP32(self.acc)
-        acc_exponent = Mux(acc.exponent.any(), acc.exponent + fp32.BIAS, 0)
-        fraction = delay(m, acc.fraction, 1 + aligned.magnitude_delay, "acc_fraction")
+        exponents, poisons = [], []
+        for p, live in zip(self.p, self.live, strict=True):
+            exponents.append(Mux(live & p[7:15].any(), p[7:15] + fp32.BIAS, 0))
+            poisons.append(live & p[7:15].all())
+        exponents.append(Mux(acc.exponent.any(), acc.exponent + fp32.BIAS, 0))
+        exponents = delay(m, Cat(exponents), 1, "exponents")
+        wait = 1 + aligned.magnitude_delay
+        fractions = delay(m, Cat(p[:7] for p in self.p), wait, "fractions")
+        for k in range(self._width):
+            m.d.comb += [
+                aligned.exponents[k].eq(exponents.word_select(k, EXPONENT_BITS)),
+                aligned.magnitudes[k].eq(Cat(fractions.word_select(k, 7), ONE)),
+            ]
         m.d.comb += [
-            aligned.acc_exponent.eq(delay(m, acc_exponent, 1, "acc_exponent")),
-            aligned.acc_magnitude.eq(Cat(fraction, one)),
+            aligned.acc_exponent.eq(exponents[-EXPONENT_BITS:]),
+            aligned.acc_magnitude.eq(Cat(delay(m, acc.fraction, wait, "acc_fraction"), ONE)),
         ]
         poison = delay(m, Cat(*poisons, fp32.is_nan(acc)), 1, "poisons").any()
 
@@ -80,12 +82,15 @@ class RowSum(wiring.Component):
         m.submodules.round = rounder = Round(bits - 1, WIDE_EXPONENT_BITS)
         # The total's unit is 2^(largest - 2 * BIAS + 2 - window), its highest bit number bits - 2.
         offset = (bits - 2) + 2 - self._window - fp32.BIAS
+        end = self.latency
+        unchanged = delay(m, self.acc, end, "unchanged")
         m.d.comb += [
             normalise.total.eq(aligned.total),
             normalise.exponent.eq(aligned.largest + offset),
             rounder.magnitude.eq(normalise.magnitude),
             rounder.exponent.eq(normalise.normalised),
             rounder.nan.eq(delay(m, poison, aligned.latency + Normalise.LATENCY, "poison")),
-            self.total.eq(rounder.out),
+            # A window below 25 bits would cut even an accumulator that nothing is added to.
+            self.total.eq(Mux(delay(m, self.live.any(), end, "any"), rounder.out, unchanged)),
         ]
         return m

@@ -124,7 +124,7 @@ class Softmax(wiring.Component):
             o.live.eq(live[end]),
             o.p.eq(delay(m, p, end - self._exponentials, "p")),
             o.shift.eq(delay(m, acc_shift, end - acc_at, "shift")),
-            o.inverse.eq(reciprocal.y & nonzero.replicate(32)),
+            o.inverse.eq(Mux(nonzero, reciprocal.y, 0)),
         ]
         return m
 
@@ -160,7 +160,7 @@ class Softmax(wiring.Component):
         integer = Cat(number.fraction[-7:], Const(1, 1)) >> places[:3]
         large, small = places < 0, places >= 8
         shift = Signal(8, reset_less=True)
-        m.d.sync += shift.eq(Mux(none | small, 0, integer | large.replicate(8)))
+        m.d.sync += shift.eq(Mux(none | small, 0, Mux(large, 255, integer)))
         return shift, self._after + Add.LATENCY + 1
 
     def _exponentiate(self, m: Module, platform: Any, after: Value) -> Value:
@@ -184,7 +184,7 @@ class Softmax(wiring.Component):
         first: list[Value],
     ) -> Value:
         """Return l'; ``shift`` is a cycle ahead of ``p``."""
-        m.submodules.sum = unit = self._sum
+        m.submodules.row_sum = unit = self._sum
         m.submodules.sums = memory = Memory(shape=32, depth=self._config.lxe.rows, init=[])
         write, read = memory.write_port(), memory.read_port()
         start, done = self._exponentials, self._exponentials + unit.latency
