@@ -26,7 +26,7 @@ def sized(name, side, load_rows, lanes, entries, rows):
 
 SIZES = {
     "tiny": CONFIGS["tiny"],
-    "whole_words": sized("whole_words", 8, 2, 8, 32, 3),
+    "whole_words": sized("whole_words", 4, 2, 4, 32, 3),
     "narrow": sized("narrow", 16, 4, 1, 8, 1),
 }
 """Words of two beats; of one; words longer than the longest row, of which there is one."""

@@ -89,7 +89,9 @@ class Writer:
         packed = []
         for row, word in places:
             live = scores[row, word * side :][:side].tolist()
-            dead = [self._random.getrandbits(32) for _ in range(side - len(live))]
+            # Half of what must not count is so large that it would show.
+            bits = (self._random.getrandbits(32) for _ in range(side - len(live)))
+            dead = [dead | self._random.choice((0, 0x7E000000)) for dead in bits]
             write = {
                 "valid": 1, "bank": number % 2, "row": row, "word": word, "clear": word == 0,
                 "live": (1 << len(live)) - 1, "scores": live + dead,
