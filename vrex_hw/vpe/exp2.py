@@ -8,9 +8,10 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from vrex.tables import EXP2
+from vrex_hw.multiplier import Multiplier
 from vrex_hw.pipeline import delay
 from vrex_hw.vpe import bf16, fp32
-from vrex_hw.vpe.table import rom
+from vrex_hw.vpe.table import look_up
 
 LIMIT_BITS = 8
 """From |x| = 2^8 on the result does not depend on its size."""
@@ -32,7 +33,7 @@ class Exp2(wiring.Component):
         super().__init__({"x": In(32), "y": Out(16)})
 
     def elaborate(self, platform: Any) -> Module:
-        """One method a stage or two."""
+        """To fixed point, from the table, and to BF16."""
         m = Module()
         x = fp32.FP32(self.x)
         u, large = self._fixed(m, x)
@@ -42,23 +43,19 @@ class Exp2(wiring.Component):
         t = Signal(signed(LIMIT_BITS + FRACTION_BITS + 1))
         m.d.comb += t.eq(Mux(positive, -u, u))
         fraction = t[:FRACTION_BITS]
-        c0, c1 = rom(m, EXP2.rows, EXP2.widths, fraction[EXP2.low :], "table")
-        r = delay(m, fraction[: EXP2.low], 1, "r")
-        field = Signal(signed(10), reset_less=True)
-        m.d.sync += field.eq(fp32.BIAS - 1 - t[FRACTION_BITS:].as_signed())
-        # Too large is NaN where x is positive, else 0.
-        nan = delay(m, nan | (large & positive), 1, "invalid")
-        zero = delay(m, large, 1, "zero")
-
-        product = Signal(EXP2.low + EXP2.widths[1], reset_less=True)
-        m.d.sync += product.eq(r * c1)
-        y = delay(m, c0, 1, "c0") - product[EXP2.low :]
+        c0, c1 = look_up(m, EXP2.rows, EXP2.widths, fraction[EXP2.low :], "table")
+        m.submodules.fall = fall = Multiplier(EXP2.low, EXP2.widths[1])
+        m.d.comb += [fall.a.eq(fraction[: EXP2.low]), fall.b.eq(c1)]
+        y = delay(m, c0, Multiplier.LATENCY, "c0") - fall.product[EXP2.low :]
+        field = Signal(signed(10))
+        m.d.comb += field.eq(fp32.BIAS - 1 - t[FRACTION_BITS:].as_signed())
         self._round(
             m,
             y[: EXP2.y_bits],
-            delay(m, field, 1, "field"),
-            delay(m, nan, 1, "invalid_late"),
-            delay(m, zero, 1, "zero_late"),
+            delay(m, field, Multiplier.LATENCY, "field"),
+            # Too large is NaN where x is positive, else 0.
+            delay(m, nan | (large & positive), Multiplier.LATENCY, "invalid"),
+            delay(m, large, Multiplier.LATENCY, "large"),
         )
         return m
 

@@ -4,6 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from vrex_hw.multiplier import Multiplier
 from vrex_hw.pipeline import delay
 from vrex_hw.vpe import fp32
 
@@ -47,12 +48,11 @@ class Multiply(wiring.Component):
 
     def _significand(self, m: Module, a: Value, b: Value) -> tuple[Value, Value]:
         """Return the high 25 bits of the product, and those below; the last of them is sticky."""
-        a, b = delay(m, a, 1, "a"), delay(m, b, 1, "b")
         parts = []
         for x, y in ((0, 0), (0, 1), (1, 0), (1, 1)):
-            part = Signal(2 * HALF, name=f"part_{x}{y}", reset_less=True)
-            m.d.sync += part.eq(a.word_select(x, HALF) * b.word_select(y, HALF))
-            parts.append(part)
+            m.submodules[f"part_{x}{y}"] = part = Multiplier(HALF, HALF)
+            m.d.comb += [part.a.eq(a.word_select(x, HALF)), part.b.eq(b.word_select(y, HALF))]
+            parts.append(part.product)
         inner, outer = Signal(2 * HALF + 1, reset_less=True), Signal(3 * HALF, reset_less=True)
         sticky = Signal(reset_less=True)
         m.d.sync += [

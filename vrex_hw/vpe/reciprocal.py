@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from vrex.tables import RECIPROCAL as TABLE
+from vrex_hw.multiplier import Multiplier
 from vrex_hw.pipeline import delay
 from vrex_hw.vpe import fp32
-from vrex_hw.vpe.table import rom
+from vrex_hw.vpe.table import look_up
 
 
 class Reciprocal(wiring.Component):
@@ -51,28 +52,25 @@ class Reciprocal(wiring.Component):
     def _invert(self, m: Module, fraction: Value) -> Value:
         """Return 1 / (1 + fraction), U1.28 (6 stages)."""
         argument = TABLE.index + TABLE.low
-        c0, c1, c2 = rom(m, TABLE.rows, TABLE.widths, fraction[TABLE.low :], "table")
-        r = delay(m, fraction[: TABLE.low], 1, "r")
+        r = fraction[: TABLE.low]
+        c0, c1, c2 = look_up(m, TABLE.rows, TABLE.widths, fraction[TABLE.low :], "table")
+        m.submodules.curve = curve = Multiplier(len(c2), len(r))
+        m.d.comb += [curve.a.eq(c2), curve.b.eq(r)]
+        bend = curve.product >> (TABLE.c2_bits + argument - TABLE.c1_bits)
+        inner = Signal(len(c1))
+        m.d.comb += inner.eq(delay(m, c1, Multiplier.LATENCY, "c1") - bend)
 
-        curve = Signal(len(c2) + len(r), reset_less=True)
-        inner = Signal(len(c1), reset_less=True)
-        m.d.sync += [
-            curve.eq(c2 * r),
-            inner.eq(delay(m, c1, 1, "c1") - (curve >> (TABLE.c2_bits + argument - TABLE.c1_bits))),
-        ]
-        r = delay(m, r, 2, "r_late")
         # Two products that each fit an FPGA's multiplier.
         half = len(inner) // 2
-        low, high = (
-            Signal(len(r) + half, reset_less=True),
-            Signal(len(r) + len(inner) - half, reset_less=True),
-        )
-        slope = Signal(len(r) + len(inner), reset_less=True)
+        m.submodules.low = low = Multiplier(half, len(r))
+        m.submodules.high = high = Multiplier(len(inner) - half, len(r))
+        late = delay(m, r, Multiplier.LATENCY, "r")
+        m.d.comb += [Cat(low.a, high.a).eq(inner), low.b.eq(late), high.b.eq(late)]
+        fall = Signal(len(inner) + len(r), reset_less=True)
         y = Signal(TABLE.y_bits + 1, reset_less=True)
+        drop = TABLE.c1_bits + argument - TABLE.y_bits
         m.d.sync += [
-            low.eq(r * inner[:half]),
-            high.eq(r * inner[half:]),
-            slope.eq(low + (high << half)),
-            y.eq(delay(m, c0, 4, "c0") - (slope >> (TABLE.c1_bits + argument - TABLE.y_bits))),
+            fall.eq(low.product + (high.product << half)),
+            y.eq(delay(m, c0, 2 * Multiplier.LATENCY + 1, "c0") - (fall >> drop)),
         ]
         return y
