@@ -88,13 +88,14 @@ def make_batch(rng, score_map, kind, rows, columns, temperature=0, order="tiles"
     return fields, scores.view(np.uint32), counts, expected
 
 
-def simulate(config, batches, *, seed=1, idle=0.0, stall=0.0, ahead=1):
+def simulate(config, batches, *, seed=1, idle=0.0, stall=0.0, ahead=1, reset=0):
     given = {
         "config": config.to_dict(),
         "seed": seed,
         "idle": idle,
         "stall": stall,
         "ahead": ahead,
+        "reset": reset,
         "batches": [fields for fields, *_ in batches],
     }
     for number, (_, scores, counts, expected) in enumerate(batches):
@@ -159,3 +160,12 @@ def test_a_row_too_long_keeps_its_beats():
     long = make_batch(rng, ScoreMap.EXP, gaussian, 2, 64 + 9)
     long[0]["garbage"] = 1
     simulate(config, [long, make_batch(rng, ScoreMap.EXP, gaussian, 4, 64), long], stall=0.2)
+
+
+@pytest.mark.parametrize("cycles", [1, 9, 18, 24])
+def test_a_reset_leaves_nothing_behind(cycles):
+    """With beats in the memory, the lanes and the search for a row's largest difference."""
+    config = CONFIGS["tiny"]
+    rng = np.random.default_rng(cycles)
+    batches = [make_batch(rng, ScoreMap.SHIFT_MIN, huge, 4, columns) for columns in (5, 64)]
+    simulate(config, batches, reset=cycles)

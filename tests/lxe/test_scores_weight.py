@@ -54,12 +54,15 @@ def test_exp_of_every_bf16_at_every_temperature():
 
 @pytest.mark.parametrize("score_map", ["shift_min", "relu"])
 def test_other_maps_of_every_bf16(score_map):
-    """Rows of 64 with numbers of like size, so that they round in every place."""
+    """Every BF16; numbers of like size; and ties in every place, exact ones and near ones."""
     rng = np.random.default_rng(3)
     values = rng.permutation(EVERY_BF16[(EVERY_BF16 & 0x7F800000) != 0]).reshape(-1, 60)
     low = rng.integers(0, 1 << 16, values.shape, dtype=np.uint32)
     near = (values & 0x00FF0000) | (values[:, :1] & 0x7F000000) | low
-    rows = np.concatenate([values, near])
+    below = rng.integers(0, 17, values.shape, dtype=np.uint32)
+    ties = (low & -(2 << 7 + below) | 1 << 7 + below) & 0x7FFFFF | rng.integers(0, 2, values.shape)
+    ties = (ties | (150 - below) << 23).astype(np.uint32)
+    rows = np.concatenate([values, near, ties])
     if score_map == "shift_min":
         rows &= 0x7FFFFFFF
     rows[is_subnormal(rows)] = 0

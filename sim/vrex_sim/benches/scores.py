@@ -2,11 +2,12 @@
 
 Arguments: ``config``, the fields of a :class:`~vrex_hw.config.Config`; ``seed``; ``idle``, how
 often a cycle has no write; ``stall`` of the weights; ``ahead``, how many batches are written
-before the first is drained, 1 or 2; and ``batches``, a list of ``columns``, ``map``,
+before the first is drained, 1 or 2; ``reset``, how many cycles after its drain the first batch is
+cut off by a reset, to be sent again, 0: never; and ``batches``, a list of ``columns``, ``map``,
 ``temperature``, ``order`` ("rows" or "tiles" first) and ``garbage``, 1 where only the beats
-count. Of batch n, ``scores_n`` are the bits uint32 [rows, columns], ``counts_n`` uint16
-[columns] and ``weights_n`` uint16 [rows, columns]. Gives back the cycles in which batches were
-taken (``drains``) and each beat was (``beats``).
+count. Of batch n, ``scores_n`` are the bits uint32 [rows, columns], ``counts_n`` uint16 [columns]
+and ``weights_n`` uint16 [rows, columns]. Gives back the cycles in which batches were taken
+(``drains``) and each beat was (``beats``).
 """
 
 import random
@@ -48,10 +49,10 @@ class Writer:
             await RisingEdge(self._tb.dut.clk)
             self._released += int(self._tb.dut.released.value)
 
-    async def run(self) -> None:
-        """Write every batch, as far ahead as two banks allow."""
+    async def run(self, batches: list[dict]) -> None:
+        """Write ``batches`` as far ahead as two banks allow."""
         ahead, jobs = self._given["ahead"], []
-        for number, batch in enumerate(self._given["batches"]):
+        for number, batch in enumerate(batches):
             while number - self._released > 1:
                 await self._tb.cycles(1)
             writes, counts = self._scores(number, batch), self._token_counts(number)
@@ -151,8 +152,15 @@ async def scores(dut: Any) -> None:
     writer = Writer(tb, given)
     sink = tb.sink("weights", RowLayouts(writer.config.wtu).row)
     await tb.reset()
+    if given["reset"]:
+        await writer.run(given["batches"][:1])
+        await tb.cycles(given["reset"])
+        dut.rst.value = 1
+        await tb.cycles(1)
+        dut.rst.value = 0
+        writer.drains.clear()
     cocotb.start_soon(writer.watch())
-    cocotb.start_soon(writer.run())
+    cocotb.start_soon(writer.run(given["batches"]))
     cycles = await check(tb, sink, given, writer.config.wtu.lanes)
     await tb.finish(60)
     give(drains=np.array(writer.drains), beats=np.array(cycles))

@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from vrex_hw.multiplier import Multiplier
+from vrex_hw.vpe import fp32
 
 PART_BITS = 18
 """Operands up to this width are one multiplier's: a block of an FPGA takes them."""
@@ -45,7 +46,8 @@ class Product(wiring.Component):
             high.b.eq(other),
             self.product.eq(total),
         ]
-        m.d.sync += total.eq(Cat(low.product[:half], low.product[half:] + high.product))
+        early = fp32.delay(m, low.product, high.latency - low.latency, "early")
+        m.d.sync += total.eq(Cat(early[:half], early[half:] + high.product))
         return m
 
 
@@ -54,5 +56,5 @@ def latency(a_bits: int, b_bits: int) -> int:
     wide, other = max(a_bits, b_bits), min(a_bits, b_bits)
     if wide <= PART_BITS:
         return Multiplier.LATENCY
-    # The higher half is the wider one, where they differ.
+    # The higher half is the wider one where they differ, and may take a cycle more.
     return 1 + latency(wide - wide // 2, other)

@@ -14,7 +14,7 @@ from vrex_hw.hierarchy import place
 from vrex_hw.lxe.layouts import FP32, Layouts, ScoreMap
 from vrex_hw.lxe.scores.counts import Counts
 from vrex_hw.lxe.scores.layouts import counts_layout, words, write_layout
-from vrex_hw.lxe.scores.sequencer import Sequencer, beat_layout
+from vrex_hw.lxe.scores.sequencer import Sequencer, beat_layout, later
 from vrex_hw.lxe.scores.span import Span
 from vrex_hw.lxe.scores.statistics import Statistics
 from vrex_hw.lxe.scores.weight import TOP, WEIGHT_BITS, Weight
@@ -91,13 +91,15 @@ class Scores(wiring.Component):
             statistics.line.eq(order.line),
             sequencer.huge.eq(statistics.huge),
         ]
-        scores = self._read(m, order)
+        scores = self._read(m, sequencer.goes, order)
         weights = self._weigh(m, platform, order, scores, statistics, sequencer)
-        order = fp32.delay(m, order, READ + Add.LATENCY + Weight.LATENCY, "order_weighed")
-        self._output(m, order, weights, credits, statistics, sequencer)
+        weighed = READ + Add.LATENCY + Weight.LATENCY
+        order = fp32.delay(m, order, weighed, "order_weighed")
+        arrived = later(m, sequencer.goes, weighed) & ~order.probe
+        self._output(m, arrived, order, weights, credits, statistics, sequencer)
         return m
 
-    def _read(self, m: Module, order: Any) -> data.View:
+    def _read(self, m: Module, goes: Value, order: Any) -> data.View:
         """Store what is written; return the scores of ``order``, READ cycles later."""
         lxe, lanes = self._config.lxe, self._config.wtu.lanes
         row_words = words(self._config)
@@ -113,7 +115,7 @@ class Scores(wiring.Component):
             store.data.eq(self.write.scores),
             store.en.eq(self.write.valid),
             load.addr.eq(Cat(order.beat[len(part) :], order.line)),
-            load.en.eq(order.valid & (part == 0)),
+            load.en.eq(goes & (part == 0)),
         ]
         width = lanes * FP32
         scores = Signal(data.ArrayLayout(FP32, lanes), reset_less=True)
@@ -147,6 +149,7 @@ class Scores(wiring.Component):
         m.d.comb += [
             span.maximum.eq(maximum),
             span.negated.eq(negated),
+            span.valid.eq(later(m, sequencer.goes, READ + Add.LATENCY)),
             span.order.eq(now),
             sequencer.found.eq(span.found),
         ]
@@ -168,6 +171,7 @@ class Scores(wiring.Component):
     def _output(
         self,
         m: Module,
+        arrived: Value,
         order: Any,
         weights: Value,
         credits: int,
@@ -185,7 +189,7 @@ class Scores(wiring.Component):
         full, pop = Signal(), Signal()
         m.d.comb += [
             queue.w_data.eq(Cat(order, weights)),
-            queue.w_en.eq(order.valid & ~order.probe),
+            queue.w_en.eq(arrived),
             pop.eq(queue.r_rdy & (~full | self.weights.ready)),
             queue.r_en.eq(pop),
             sequencer.taken.eq(pop),

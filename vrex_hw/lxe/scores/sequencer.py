@@ -21,7 +21,6 @@ def beat_layout(config: Config) -> data.StructLayout:
     lxe, wtu = config.lxe, config.wtu
     return data.StructLayout(
         {
-            "valid": 1,
             "probe": 1,
             "probed": 1,
             "bank": 1,
@@ -36,8 +35,19 @@ def beat_layout(config: Config) -> data.StructLayout:
     )
 
 
+def later(m: Module, flag: Any, cycles: int) -> Any:
+    """Return the bit ``flag`` as it was ``cycles`` ago, 0 after a reset."""
+    if cycles == 0:
+        return flag
+    before = Signal(cycles)
+    m.d.sync += before.eq(Cat(flag, before))
+    return before[-1]
+
+
 class Sequencer(wiring.Component):
     """Turns each batch of ``drain`` into the beats of its rows, without a cycle in between.
+
+    ``goes``: there is a ``beat`` in this cycle.
 
     A batch begins ``settle`` cycles after it was taken or later: by then all that was written
     before is in the memories. A beat goes where ``credits`` beats or fewer have not been ``taken``
@@ -47,11 +57,12 @@ class Sequencer(wiring.Component):
     """
 
     def __init__(self, config: Config, settle: int, credits: int) -> None:
-        """``settle`` is 2 or more, ``credits`` 1 or more."""
+        """``settle`` and ``credits`` are 1 or more."""
         self._config, self._settle, self._credits = config, settle, credits
         super().__init__(
             {
                 "drain": In(stream.Signature(Layouts(config).drain)),
+                "goes": Out(1),
                 "beat": Out(beat_layout(config)),
                 "taken": In(1),
                 "huge": In(2),
@@ -66,13 +77,12 @@ class Sequencer(wiring.Component):
         beat, row = Signal.like(job.last), Signal.like(job.last_row)
         room = Signal(range(self._credits + 1), init=self._credits)
         looked, waiting = Signal(), Signal()
-        probed, goes = Signal(), Signal()
+        probed, goes = Signal(), self.goes
         at_last, spends = beat == job.last, goes & ~self.beat.probe
         m.d.comb += [
             probed.eq((job.map == ScoreMap.SHIFT_MIN) & self.huge.bit_select(job.bank, 1)),
             goes.eq(settled & ~waiting & (room != 0)),
             pop.eq(spends & self.beat.final),
-            self.beat.valid.eq(goes),
             self.beat.probe.eq(probed & ~looked),
             self.beat.probed.eq(probed),
             self.beat.bank.eq(job.bank),
@@ -113,7 +123,6 @@ class Sequencer(wiring.Component):
         entry, none = layout(queue.w_data), drain.columns == 0
         rest = drain.columns[:lane_bits]
         settled, pop, takes = Signal(range(3)), Signal(), Signal()
-        settling = Signal(self._settle - 1)
         m.d.comb += [
             entry.bank.eq(drain.bank),
             entry.last_row.eq(drain.rows - 1),
@@ -126,5 +135,5 @@ class Sequencer(wiring.Component):
             queue.w_en.eq(takes),
             queue.r_en.eq(pop),
         ]
-        m.d.sync += [settling.eq(Cat(takes, settling)), settled.eq(settled + settling[-1] - pop)]
+        m.d.sync += settled.eq(settled + later(m, takes, self._settle - 1) - pop)
         return layout(queue.r_data), settled != 0, pop
