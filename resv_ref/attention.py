@@ -3,8 +3,8 @@
 A row attends a prefix of the tokens, as many as its *limit* says: causality in the current frame
 is a prefix too. :func:`tiles` is the hardware's arithmetic, beat by beat, with everything that
 crosses a unit's boundary; :func:`light_attention` its end; :func:`softmax_attention` the
-definition in float32. Our decision, after the online form of softmax: the running maximum is an
-integer power of two, so that rescaling is an exact shift of exponents.
+definition in float32. Our decision, after the online form of softmax: scores are in units of log2,
+and what was added before is rescaled by the power that p is made of, before its rounding.
 """
 
 import math
@@ -18,9 +18,6 @@ from torch.nn.functional import pad
 from resv_ref import numerics
 from resv_ref.numerics import BEAT, WINDOW, fp32
 
-MOST_SHIFT = 255
-"""Largest shift of an accumulator: it leaves nothing of it."""
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tile:
@@ -31,9 +28,9 @@ class Tile:
     scores: Tensor
     """[..., R, n] float32: z, q . k * log2(e) / sqrt(d); NaN from a non-finite input."""
     maximum: Tensor
-    """[..., R] float32, an integer: m, the running maximum after this tile; -inf: none yet."""
-    shift: Tensor
-    """[..., R] int64, 0 to 255: k, what the accumulators are shifted down by before they grow."""
+    """[..., R] float32: m, the running maximum after this tile; -inf: none yet."""
+    factor: Tensor
+    """[..., R] float32, 0 to 1: f, by which the accumulators are multiplied before they grow."""
     p: Tensor
     """[..., R, n] bfloat16: 2^(z - m); what a dead token has is never read."""
     total: Tensor
@@ -59,11 +56,12 @@ def tiles(
     over the row's live tokens:
 
         z_j = dot(q, k_j) * scale              in fp32
-        m'  = max(m, ceil(max_j z_j))          a zero is +0; a NaN takes no part
-        k   = min(255, m' - m)                 0 where m was none, 255 where it overflows
+        m'  = max(m, max_j z_j)                a NaN takes no part
+        f   = exp2(m - m')                     1 where m was none or the difference is 0, and 0
+                                               where it overflows
         p_j = exp2_bf16(z_j - m')              NaN where z_j is NaN or the difference overflows
-        l   = beat of p and ones, on l * 2^-k  one aligned sum
-        O_c = beat of p and V_c, on O_c * 2^-k
+        l   = beat of p and ones, on l * f     one fp32 product, one aligned sum
+        O_c = beat of p and V_c, on O_c * f
 
     A tile of which a row attends nothing leaves the row as it is. ``window`` and ``beat`` are
     those of :func:`~resv_ref.numerics.dot`. Raises ValueError for shapes and dtypes that do not
@@ -81,34 +79,34 @@ def tiles(
         live = torch.arange(now.start, now.stop) < limits[..., None]
         dots = numerics.matmul(q, k[..., now, :], beat=beat, window=window)
         scores = fp32.mul(dots, scale)
-        before, maximum = maximum, torch.maximum(maximum, _ceiling(scores, live))
-        shift = _shift(before, maximum)
+        before, maximum = maximum, torch.maximum(maximum, _largest(scores, live))
+        factor = _factor(before, maximum)
         p = numerics.exp2_bf16(fp32.sub(scores, maximum[..., None]))
-        shifted = fp32.shift_down(sums, shift[..., None])
-        grown = numerics.matmul(p, values[..., now], shifted, live, beat=beat, window=window)
+        scaled = fp32.mul(sums, factor[..., None])
+        grown = numerics.matmul(p, values[..., now], scaled, live, beat=beat, window=window)
         # A window below 25 bits would cut even an accumulator that nothing is added to.
         sums = torch.where(live.any(-1, keepdim=True), grown, sums)
         yield Tile(
             live=live,
             scores=scores,
             maximum=maximum,
-            shift=shift,
+            factor=factor,
             p=p,
             total=sums[..., -1],
             output=sums[..., :-1],
         )
 
 
-def _ceiling(scores: Tensor, live: Tensor) -> Tensor:
-    """Return the least integers not below the rows' live scores; -inf where there are none."""
-    counted = torch.where(live & ~scores.isnan(), scores, -math.inf)
-    return counted.amax(-1).ceil() + 0.0  # -0 + 0 is +0
+def _largest(scores: Tensor, live: Tensor) -> Tensor:
+    """Return the largest of the rows' live scores; -inf where there are none."""
+    return torch.where(live & ~scores.isnan(), scores, -math.inf).amax(-1)
 
 
-def _shift(before: Tensor, after: Tensor) -> Tensor:
-    """Return by how much the maximum rose, 0 to 255; a difference past float32's range is 255."""
-    rise = fp32.sub(after, before).nan_to_num(nan=MOST_SHIFT).clamp(max=MOST_SHIFT)
-    return torch.where(before == -math.inf, 0, rise.to(torch.int64))
+def _factor(before: Tensor, after: Tensor) -> Tensor:
+    """Return 2^(before - after), by which sums on ``before`` become sums on ``after``."""
+    fall = fp32.sub(before, after)
+    factor = torch.where(fall.isnan(), 0.0, numerics.exp2(fall))
+    return torch.where((before == -math.inf) | (fall == 0), 1.0, factor)
 
 
 def finish(total: Tensor, output: Tensor) -> Tensor:

@@ -126,7 +126,8 @@ class LXEConfig:
     side: int = 64
     """Trees, inputs of a tree, lanes and tokens of a tile; a power of two, 4 to 64."""
     window: int = 28
-    """Bits that a product or the accumulator keeps once it is aligned, 20 to 30."""
+    """Bits that a product or the accumulator keeps once it is aligned, 25 to 30: an accumulator
+    that nothing is added to stays as it is."""
     load_rows: int = 1
     """Rows of ``side`` elements that the matrix port brings a cycle: 1, 2 or 4."""
     rows: int = 40
@@ -137,7 +138,7 @@ class LXEConfig:
     def __post_init__(self) -> None:
         """Check every field."""
         _check_power("lxe", self, "side", 4, 64)
-        _check("lxe", self, "window", 20, 30)
+        _check("lxe", self, "window", 25, 30)
         _check_power("lxe", self, "load_rows", 1, 4)
         _check("lxe", self, "rows", 2, 256)
         _check("lxe", self, "score_rows", 1, self.rows)

@@ -8,7 +8,7 @@ and the mean key are built on them. Source: docs/numerics.md.
 from resv_ref.numerics import fp32
 from resv_ref.numerics.bf16 import from_bf16, to_bf16
 from resv_ref.numerics.dot import BEAT, WINDOW, check_sizes, dot, matmul
-from resv_ref.numerics.exp2 import exp2_bf16
+from resv_ref.numerics.exp2 import exp2, exp2_bf16
 from resv_ref.numerics.exp_weight import exp_weight
 from resv_ref.numerics.fp32 import is_poisoned
 from resv_ref.numerics.maps import scale, weights, weights_float
@@ -20,6 +20,7 @@ __all__ = [
     "WINDOW",
     "check_sizes",
     "dot",
+    "exp2",
     "exp2_bf16",
     "exp_weight",
     "fp32",

@@ -1,4 +1,4 @@
-"""2^x of a float32 as BF16: the exponentials of light attention.
+"""2^x of a float32: the exponentials of light attention, as BF16, and its factors.
 
 The datapath, in the order of its stages (Um.n: unsigned, m integer and n fraction bits):
 
@@ -31,8 +31,8 @@ FRACTION_BITS = EXP2.index + EXP2.low
 """Fraction bits of u and t."""
 
 
-def exp2_bf16(x: Tensor) -> Tensor:
-    """Return 2^x, bfloat16 like ``x`` (float32), within 0.507 units in the last place.
+def exp2(x: Tensor) -> Tensor:
+    """Return y * 2^-i, 2^x before it is rounded: float32 like ``x``, of 18 significant bits.
 
     NaN for a non-finite ``x`` and for one whose power overflows; +0 for -126 and below. Raises
     ValueError for another dtype.
@@ -48,4 +48,12 @@ def exp2_bf16(x: Tensor) -> Tensor:
     # is below 2^-126 and stays there, or is infinite, which becomes NaN.
     p = y.double() * fp32.power_of_two(-EXP2.y_bits - i)
     p = torch.where(x.isfinite(), p, torch.nan)
-    return to_bf16(p.to(torch.float32))
+    return fp32.canonical(fp32.flush(p.to(torch.float32)))
+
+
+def exp2_bf16(x: Tensor) -> Tensor:
+    """Return 2^x, bfloat16 like ``x`` (float32), within 0.507 units in the last place.
+
+    NaN, +0 and errors are those of :func:`exp2`.
+    """
+    return to_bf16(exp2(x))

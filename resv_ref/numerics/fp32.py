@@ -43,17 +43,6 @@ def power_of_two(exponent: Tensor) -> Tensor:
     return ((exponent.to(torch.int64) + 1023) << 52).view(torch.float64)
 
 
-def shift_down(x: Tensor, places: Tensor) -> Tensor:
-    """Return float32 ``x * 2^-places``: the exponent less ``places``, zero where it is below 1.
-
-    ``places``: integers from 0 to 255 that broadcast with ``x``. Nothing is rounded; a
-    non-finite ``x`` gives the canonical NaN.
-    """
-    require(x, torch.float32, "x")
-    wide = flush(x).double() * power_of_two(-places)
-    return canonical(torch.where(wide.abs() < SMALLEST_NORMAL, 0.0, wide).to(torch.float32))
-
-
 def is_poisoned(x: Tensor) -> Tensor:
     """Return, as bool like ``x``, where the sticky non-finite flag is set: where ``x`` is NaN."""
     return x.isnan()

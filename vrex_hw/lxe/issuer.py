@@ -15,11 +15,13 @@ class Issuer(wiring.Component):
     """Turns each pass of ``step`` into ``rows`` beats, one a cycle unless one has to wait.
 
     A beat waits for: its tile (``loaded`` pulses for each), its activation row (``rows_ready``
-    of the command's), the softmax of its row where it multiplies values (``softmax_done`` pulses
-    row by row), and room at the outputs (``room``). Rows come round in the same order in every
-    pass, so a beat that needs an accumulator can go when fewer than ``rows`` beats are between
-    issue and ``retired``: the one before it in its row is then among those that have ended. The
-    same holds for rows in the softmax, whose maximum and sum are kept from tile to tile.
+    of the command's), the softmax of its row where it multiplies values, and room at the outputs
+    (``room``). What it needs of the softmax is more than its own tile's exponentials: the factor
+    of the row's next tile, or in the last one the inverse; ``factored`` and ``inverted`` pulse
+    row by row when these will be there in time. Rows come round in the same order in every pass,
+    so a beat that needs an accumulator can go when fewer than ``rows`` beats are between issue
+    and ``retired``: the one before it in its row is then among those that have ended. The same
+    holds for rows in the softmax (``softmax_done``), which keeps their maximum and sum.
 
     ``issued`` and ``beat``: the beat of this cycle. ``tile_freed`` and ``command_freed`` pulse
     with the last beat of a pass and of a command. Where a pass is there and no beat goes,
@@ -37,8 +39,9 @@ class Issuer(wiring.Component):
             "beat": Out(layouts.beat),
             "rows_ready": In(bits_for(config.lxe.rows)),
         }
-        pulses_in = ("loaded", "retired", "softmax_done", "room", "blocked", "report_room")
-        pulses_out = ("issued", "tile_freed", "command_freed")
+        pulses_in = ("loaded", "retired", "softmax_done", "factored", "inverted")
+        pulses_in += ("room", "blocked", "report_room")
+        pulses_out = ("issued", "to_softmax", "tile_freed", "command_freed")
         reasons = ("no_matrix", "no_activation", "no_output", "no_result")
         members |= {name: In(1) for name in pulses_in}
         members |= {name: Out(1) for name in pulses_out + reasons}
@@ -55,14 +58,17 @@ class Issuer(wiring.Component):
 
         tiles = Signal(2)
         on_way, in_softmax = Signal(range(self._in_flight + 1)), Signal(range(self._in_flight + 1))
-        done = Signal(range(2 * self._config.lxe.rows + 1))
-        needs_softmax = step.values & (step.chunk == 0)
+        tokens = range(2 * self._config.lxe.rows + 1)
+        factors, inverses = Signal(tokens), Signal(tokens)
+        needs_factor = step.values & (step.chunk == 0) & ~step.last
+        needs_inverse = step.values & (step.chunk == 0) & step.last
         outputs = step.final & (step.values | ((step.kind == Kind.HASH) & step.last))
         m.d.sync += [
             tiles.eq(tiles + self.loaded - end),
             on_way.eq(on_way + self.issued - self.retired),
-            in_softmax.eq(in_softmax + (self.issued & softmax) - self.softmax_done),
-            done.eq(done + self.softmax_done - (self.issued & needs_softmax)),
+            in_softmax.eq(in_softmax + self.to_softmax - self.softmax_done),
+            factors.eq(factors + self.factored - (self.issued & needs_factor)),
+            inverses.eq(inverses + self.inverted - (self.issued & needs_inverse)),
         ]
         waits_tile = tiles == 0
         waits_activation = keys & (self.rows_ready <= self.beat.row)
@@ -71,12 +77,14 @@ class Issuer(wiring.Component):
         m.d.comb += waits_result.eq(
             (~step.clear & (on_way >= step.rows))
             | (softmax & (in_softmax >= step.rows))
-            | (needs_softmax & (done == 0))
+            | (needs_factor & (factors == 0))
+            | (needs_inverse & (inverses == 0))
         )
         goes = ~(waits_tile | waits_activation | waits_output | waits_result)
         stuck = self.step.valid & ~goes
         m.d.comb += [
             self.issued.eq(self.step.valid & goes),
+            self.to_softmax.eq(self.issued & softmax),
             end.eq(self.issued & last_row),
             self.step.ready.eq(end),
             self.tile_freed.eq(end),

@@ -74,7 +74,7 @@ class LXE(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from the issue of a beat to its sums in the accumulator memory."""
-        return Operands.LATENCY + DPE(self._config.lxe).latency
+        return Operands.LATENCY + DPE(self._config.lxe).latency + Multiply.LATENCY
 
     def elaborate(self, platform: Any) -> Module:
         """Chain the units: commands, passes, beats, sums, results."""
@@ -90,8 +90,7 @@ class LXE(wiring.Component):
         m.submodules.softmax = softmax = Softmax(config)
         m.submodules.scores = scores = Scores(config)
         m.submodules.mean_unit = mean = Mean(config)
-        in_flight = self.latency + Multiply.LATENCY + softmax.latency + 2
-        m.submodules.issuer = issuer = Issuer(config, in_flight)
+        m.submodules.issuer = issuer = Issuer(config, self.latency + softmax.latency + 2)
 
         self._commands(m, report, passes, activations, issuer.command_freed)
         self._steps(m, passes, loader, issuer)
@@ -116,8 +115,8 @@ class LXE(wiring.Component):
             issuer.loaded.eq(loader.loaded),
             issuer.blocked.eq(loader.blocked),
             issuer.report_room.eq(report.room),
-            issuer.retired.eq(results.valid),
-            issuer.softmax_done.eq(softmax.o.valid),
+            issuer.retired.eq(results.kept),
+            issuer.softmax_done.eq(softmax.inverse.valid),
             operands.issued.eq(issuer.issued),
             operands.beat.eq(beat),
             operands.activation.eq(activations.data),
@@ -126,8 +125,10 @@ class LXE(wiring.Component):
             operands.accumulate.eq(results.accumulate),
             dpe.beat.eq(operands.operands),
             results.sums.eq(dpe.out),
-            results.valid.eq(delay(m, operands.taken, dpe.latency, "taken", reset=True)),
-            results.result.eq(delay(m, operands.result, dpe.latency, "result")),
+            results.valid.eq(delay(m, operands.taken, dpe.latency - 1, "taken", reset=True)),
+            results.beat.eq(delay(m, operands.result, dpe.latency - 1, "result")),
+            results.factor.eq(softmax.factor),
+            results.inverse.eq(softmax.inverse),
             softmax.i.eq(results.softmax),
             scores.write.eq(results.scores),
             report.active.eq(issuer.step.valid),
@@ -139,6 +140,7 @@ class LXE(wiring.Component):
         m.d.sync += self.nonfinite.eq(
             (self.nonfinite.as_value() & ~self.clear.as_value()) | results.nonfinite.as_value()
         )
+        self._softmax_in_time(m, issuer, softmax, dpe)
         self._drain(m, issuer, results, scores)
         self._outputs(m, issuer, results)
         return m
@@ -196,6 +198,24 @@ class LXE(wiring.Component):
                 fifo.r_en.eq(target.step.ready),
             ]
 
+    def _softmax_in_time(self, m: Module, issuer: Any, softmax: Any, dpe: Any) -> None:
+        """Tell the issuer when a row's factor and inverse will be there for its next beat.
+
+        Counted from the issue of a row's scores. They take the way through the DPE that the beat
+        will take too, so of that only the multiplication counts; the exponentials must be there
+        when the beat is issued.
+        """
+        write = 2
+        factor = Multiply.LATENCY + softmax.factors + write
+        exponentials = self.latency + softmax.exponentials + write
+        inverse = max(Multiply.LATENCY + softmax.latency + write, exponentials)
+        beat = issuer.beat
+        factored, inverted = issuer.to_softmax & ~beat.first, issuer.to_softmax & beat.last
+        m.d.comb += [
+            issuer.factored.eq(delay(m, factored, factor, "factored", reset=True)),
+            issuer.inverted.eq(delay(m, inverted, inverse, "inverted", reset=True)),
+        ]
+
     def _drain(self, m: Module, issuer: Any, results: Any, scores: Any) -> None:
         """Tell the scores of each batch when its last score has been written."""
         layout = self._layouts.drain
@@ -216,14 +236,14 @@ class LXE(wiring.Component):
     def _outputs(self, m: Module, issuer: Any, results: Any) -> None:
         """Put hash bits and attention behind outboxes that hold all that can be on the way."""
         m.submodules.hashing = hashing = Hashing(self._config)
-        way = self.latency + Multiply.LATENCY + Round.LATENCY + 4
-        m.submodules.hash_box = hashes = Outbox(self._layouts.hash, self.latency + 6)
+        way = self.latency + Round.LATENCY + 4
+        m.submodules.hash_box = hashes = Outbox(self._layouts.hash, way)
         m.submodules.attention_box = attention = Outbox(self._layouts.attention, way)
         hashes_now = issuer.beat.kind == Kind.HASH
         leaves = issuer.issued & issuer.beat.final
         m.d.comb += [
             hashing.valid.eq(results.hashed_valid),
-            hashing.beat.eq(results.result),
+            hashing.beat.eq(results.hashed_beat),
             hashing.bits_in.eq(results.hashed),
             hashes.push.eq(hashing.hash_valid),
             hashes.p.bits.eq(hashing.bits),

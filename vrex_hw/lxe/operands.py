@@ -12,7 +12,6 @@ from vrex_hw.config import Config
 from vrex_hw.dpe import beat_layout
 from vrex_hw.lxe.layouts import BF16, COLUMN_BITS, FP32, Kind, Layouts
 from vrex_hw.pipeline import delay
-from vrex_hw.vpe.fp32 import shift_exponent
 from vrex_hw.vpe.softmax import result_layout
 
 
@@ -22,9 +21,8 @@ class Operands(wiring.Component):
     Activations are the command's (``activation`` and ``limit``: of the row issued, a cycle later)
     or the softmax's results, which ``softmax`` writes into a memory of two tiles. Accumulators
     are what ``accumulate`` has written: one word a row for scores that lack a chunk, and one a
-    row and chunk for outputs, which the softmax's ``shift`` scales by a power of two.
-    ``operands`` and ``result``, valid with ``taken``, come 2 cycles after ``issued``; in
-    ``result``, ``scale`` and ``visible`` are those of the row. A beat a cycle.
+    row and chunk for outputs. ``operands`` and ``result``, valid with ``taken``, come 2 cycles
+    after ``issued``; in ``result``, ``visible`` is that of the row. A beat a cycle.
 
     Source: our decision.
     """
@@ -68,20 +66,15 @@ class Operands(wiring.Component):
             self.result.visible.eq(Mux(beat.values, beat.width, visible)),
             self.operands.a.eq(Mux(beat.values, attended.p.as_value(), self.activation.as_value())),
         ]
-        with m.If(beat.values & beat.final):
-            m.d.sync += self.result.scale.eq(attended.inverse)
         m.d.comb += self.operands.live.eq(Mux(values, live, prefix(width, self._config.lxe.side)))
-        shift = Mux(beat.values, attended.shift, 0)
-        for lane, word in enumerate(accumulators):
-            start = Mux(beat.clear, 0, shift_exponent(word, shift))
-            m.d.sync += self.operands.acc[lane].eq(start)
+        m.d.sync += self.operands.acc.eq(Mux(beat.clear, 0, accumulators.as_value()))
         m.d.comb += self.operands.bank.eq(self._tile_bank(m))
         return m
 
     def _softmax_memory(self, m: Module) -> Any:
         """Return the softmax's results for the row of the beat before this cycle."""
         fields = self.softmax.shape().members
-        word = data.StructLayout({n: fields[n] for n in ("live", "p", "shift", "inverse")})
+        word = data.StructLayout({name: fields[name] for name in ("live", "p")})
         depth = 2 * self._config.lxe.rows
         m.submodules.attended = memory = Memory(shape=word, depth=depth, init=[])
         write, read = memory.write_port(), memory.read_port()

@@ -1,4 +1,4 @@
-"""2^x of an fp32 number, as BF16."""
+"""2^x of an fp32 number, as BF16 and before it is rounded."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ FRACTION_BITS = EXP2.index + EXP2.low
 
 
 class Exp2(wiring.Component):
-    """``y``: 2^x, one a cycle: bit for bit the reference's ``exp2_bf16``.
+    """``y``: 2^x, one a cycle: bit for bit the reference's ``exp2_bf16``; ``exact``: its ``exp2``.
 
     Within 0.507 units in y's last place. NaN for a NaN and where 2^x overflows, +0 from -126 down.
     Latency 4: to fixed point; table; product; difference and rounding. The argument's fraction
@@ -30,7 +30,7 @@ class Exp2(wiring.Component):
 
     def __init__(self) -> None:
         """Make it."""
-        super().__init__({"x": In(32), "y": Out(16)})
+        super().__init__({"x": In(32), "y": Out(16), "exact": Out(32)})
 
     def elaborate(self, platform: Any) -> Module:
         """To fixed point, from the table, and to BF16."""
@@ -80,9 +80,13 @@ class Exp2(wiring.Component):
         m.d.comb += rounded.eq(kept + (guard & (rest | kept[0])))
         final = Signal(signed(11))
         m.d.comb += final.eq(field + rounded[-1])
-        result = Signal(16, reset_less=True)
+        result, exact = Signal(16, reset_less=True), Signal(32, reset_less=True)
+        places = 23 - (EXP2.y_bits - 1)
+        m.d.sync += exact.eq(Mux(zero | (field <= 0), 0, Cat(Const(0, places), y[:-1], field[:8])))
         # Zero is decided before the rounding, an overflow after it.
         m.d.sync += result.eq(Mux(zero | (field <= 0), 0, Cat(rounded[:7], final[:8])))
         with m.If(nan | (~zero & (final >= fp32.NOT_FINITE))):
             m.d.sync += result.eq(bf16.CANONICAL_NAN)
-        m.d.comb += self.y.eq(result)
+        with m.If(nan | (~zero & (field >= fp32.NOT_FINITE))):
+            m.d.sync += exact.eq(fp32.CANONICAL_NAN)
+        m.d.comb += [self.y.eq(result), self.exact.eq(exact)]

@@ -37,18 +37,6 @@ def is_nan(number: Any) -> Value:
     return number.exponent.all()
 
 
-def shift_exponent(value: Value, places: Value) -> Value:
-    """Return the 32 bits of ``value * 2^-places``, without a register.
-
-    ``value``: 32 bits; ``places``: 8 bits. A zero and a result below the smallest normal number
-    are +0; NaN stays as it is.
-    """
-    number = FP32(value)
-    field = number.exponent - places
-    moved = Mux(field > 0, Cat(number.fraction, field[:8], number.sign), Const(0, 32))
-    return Mux(is_nan(number), value, moved)
-
-
 def round_and_pack(
     m: Module, sign: Value, exponent: Value, kept: Value, guard: Value, rest: Value, nan: Value
 ) -> Value:
