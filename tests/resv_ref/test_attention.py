@@ -1,5 +1,6 @@
 """Light attention against a row at a time in plain loops, its corners, and its accuracy."""
 
+import itertools
 import math
 
 import pytest
@@ -27,30 +28,36 @@ def row_oracle(q: Tensor, k: Tensor, v: Tensor, beat: int, window: int) -> Tenso
     Every token is live here: what a row does not attend is simply not given.
     """
     sizes = {"beat": beat, "window": window}
-    largest: int | None = None
+    largest: float | None = None
     total, output = 0.0, [0.0] * len(q)
     for start in range(0, len(k), beat):
         keys, values = k[start : start + beat], v[start : start + beat]
         dots = torch.stack([numerics.dot(q, key, **sizes) for key in keys])
         scores = fp32.mul(dots, torch.tensor(math.log2(math.e) / len(q) ** 0.5))
-        before, tops = largest, [math.ceil(z) for z in scores.tolist() if not math.isnan(z)]
+        before, tops = largest, [z for z in scores.tolist() if not math.isnan(z)]
         largest = max(tops if before is None else [before, *tops], default=None)
-        power = NAN if largest is None else float(largest)
-        p = numerics.exp2_bf16(fp32.sub(scores, torch.tensor(power)))
-        places = 0 if before is None or largest is None else min(255, largest - before)
+        power = torch.tensor(NAN if largest is None else largest)
+        p = numerics.exp2_bf16(fp32.sub(scores, power))
+        factor = 1.0 if before is None else fallen(float(fp32.sub(torch.tensor(before), power)))
         ones = torch.ones_like(p)
-        total = float(numerics.dot(p, ones, shifted(total, places), **sizes))
+        total = float(numerics.dot(p, ones, times(total, factor), **sizes))
         output = [
-            float(numerics.dot(p, values[:, c], shifted(x, places), **sizes))
+            float(numerics.dot(p, values[:, c], times(x, factor), **sizes))
             for c, x in enumerate(output)
         ]
     inverse = torch.zeros(()) if total == 0 else numerics.reciprocal(torch.tensor(total))
     return numerics.to_bf16(fp32.mul(torch.tensor(output), inverse))
 
 
-def shifted(x: float, places: int) -> Tensor:
-    smaller = math.ldexp(x, -places) if math.isfinite(x) else x
-    return torch.tensor(0.0 if abs(smaller) < 2.0**-126 else smaller)
+def fallen(x: float) -> float:
+    """The factor for a maximum that was 2^x of the new one: before any rounding to BF16."""
+    if x == 0 or math.isnan(x):
+        return 1.0 if x == 0 else 0.0
+    return float(numerics.exp2(torch.tensor(x)))
+
+
+def times(x: float, factor: float) -> Tensor:
+    return fp32.mul(torch.tensor(x), torch.tensor(factor))
 
 
 def check(
@@ -135,15 +142,19 @@ def aligned(scores: list[float], d: int = 4) -> tuple[Tensor, Tensor]:
     return q.bfloat16(), k.bfloat16()
 
 
-def test_the_maximum_only_rises_and_shifts_what_was_added() -> None:
+def test_the_maximum_only_rises_and_rescales_what_was_added() -> None:
     scores = [-9.5, -3.4, 2.4, 2.6, 29.6, 1.0, 29.0, -40.0, 700.0, 3.0, 705.0, 5.0]
     q, k = aligned(scores)
     v = stream(4, 1, 12, 4)[2]
     check(q, k, v, torch.tensor([12]), beat=2)
     seen = list(tiles(q, k, v, torch.tensor([12]), beat=2))
-    assert [int(t.maximum) for t in seen] == [-3, 3, 30, 30, 702, 705]
-    assert [int(t.shift) for t in seen] == [0, 6, 27, 0, 255, 3]
-    assert all(float(t.total) >= 0.5 for t in seen)
+    maxima = [float(t.maximum) for t in seen]
+    assert maxima == sorted(maxima) and maxima[3] == maxima[2]
+    rises = [math.inf, *(b - a for a, b in itertools.pairwise(maxima))]
+    wanted = [1.0, *(2.0**-rise for rise in rises[1:])]
+    assert [float(t.factor) for t in seen] == pytest.approx(wanted, rel=2e-5, abs=1e-38)
+    assert float(seen[3].factor) == 1.0 and float(seen[4].factor) == 0.0
+    assert all(float(t.total) >= 1.0 for t in seen)
     assert seen[3].p[0, 0] > 0.3 and seen[3].p[0, 1] < 1e-20
 
 
@@ -157,11 +168,10 @@ def test_a_tile_that_underflows_adds_nothing() -> None:
     check(q, k, v, torch.tensor([6]), beat=2)
 
 
-def test_a_maximum_of_negative_zero_is_zero() -> None:
+def test_the_largest_has_a_p_of_1() -> None:
     q, k = aligned([-0.25, -0.5])
     seen = next(tiles(q, k, k, torch.tensor([2])))
-    assert seen.maximum.view(torch.int32).tolist() == [0]
-    assert bool((seen.p < 1).all())
+    assert seen.p[0, 0] == 1 and seen.p[0, 1] < 1
 
 
 def test_huge_scores_choose_their_token() -> None:
@@ -171,14 +181,14 @@ def test_huge_scores_choose_their_token() -> None:
     assert torch.equal(got[0], v[3])
 
 
-def test_a_rise_beyond_float32_shifts_all_out() -> None:
+def test_a_rise_beyond_float32_leaves_nothing() -> None:
     """The maximum goes from -2.9e38 to 2.9e38: their difference overflows, the row stays."""
     q, k = aligned([-2e38, 2e38])
     v = stream(7, 1, 2, 4)[2]
     assert torch.equal(check(q, k, v, torch.tensor([2]), beat=1)[0], v[1])
     first, second = tiles(q, k, v, torch.tensor([2]), beat=1)
     assert float(first.maximum) < -2e38 and float(second.maximum) > 2e38
-    assert int(second.shift) == 255
+    assert float(second.factor) == 0.0
     assert bool(check(q, k, v, torch.tensor([2]), beat=2).isnan().all()), "in one tile p overflows"
 
 

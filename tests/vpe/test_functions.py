@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from resv_ref.numerics import exp2_bf16, reciprocal
+from resv_ref.numerics import exp2, exp2_bf16, reciprocal
 from vrex_hw.vpe.exp2 import Exp2
 from vrex_hw.vpe.reciprocal import Reciprocal
 from vrex_sim.lanes import compute
@@ -23,15 +23,16 @@ def near_integers():
 
 
 @pytest.mark.parametrize(
-    ("make", "bits", "function"), [(Exp2, 16, exp2_bf16), (Reciprocal, 32, reciprocal)]
+    ("make", "port", "bits", "function"),
+    [(Exp2, "y", 16, exp2_bf16), (Exp2, "exact", 32, exp2), (Reciprocal, "y", 32, reciprocal)],
 )
-def test_equals_the_reference(make, bits, function):
+def test_equals_the_reference(make, port, bits, function):
     rng = np.random.default_rng(bits)
     anything = rng.integers(0, 1 << 32, 30_000, dtype=np.uint32)
     # From 2^-24 to 2^7: where both functions are neither trivial nor out of range.
     dense = (anything & 0x807FFFFF) | rng.integers(103, 135, 30_000, dtype=np.uint32) << 23
     x = np.concatenate([EVERY_BF16, EVERY_BF16 | 0xFFFF, anything, dense, near_integers()])
-    got = compute(make, make.LATENCY, "y", bits=bits, x=x)
+    got = compute(make, make.LATENCY, port, bits=bits, x=x)
     expected = function(floats(x)).view(torch.int16 if bits == 16 else torch.int32).numpy()
     expected = expected.view(f"<u{bits // 8}")
     wrong = np.nonzero(got != expected)[0][:5]

@@ -12,13 +12,13 @@ from resv_ref import attention, numerics
 from resv_ref.numerics import fp32
 from vrex_hw.config import CONFIGS, Config, LXEConfig
 from vrex_hw.hierarchy import convert
-from vrex_hw.vpe.softmax import Softmax, result_layout, row_layout
+from vrex_hw.vpe.softmax import Softmax, factor_layout, result_layout, row_layout
 from vrex_sim import runner
 from vrex_sim.packer import Packer
 
 SIZES = {
     "tiny": CONFIGS["tiny"],
-    "side4": Config(lxe=LXEConfig(side=4, rows=60, window=20), wtu=CONFIGS["tiny"].wtu),
+    "side4": Config(lxe=LXEConfig(side=4, rows=60, window=25), wtu=CONFIGS["tiny"].wtu),
 }
 
 
@@ -42,20 +42,20 @@ class Rows:
     total: torch.Tensor
 
     def step(self, z, live, config):
-        """Take a tile, z [R, side]; return p, shift and inverse."""
-        alive = live & ~z.isnan()
-        found = torch.where(alive, z, -math.inf).amax(-1).ceil() + 0.0
+        """Take a tile, z [R, side]; return p, factor and inverse."""
+        found = torch.where(live & ~z.isnan(), z, -math.inf).amax(-1)
         before, self.maximum = self.maximum, torch.maximum(self.maximum, found)
-        rise = fp32.sub(self.maximum, before)
-        rise = torch.where(rise.isnan(), 255.0, rise.clamp(max=255))
-        shift = torch.where(before == -math.inf, 0.0, rise).to(torch.int64)
+        fall = fp32.sub(before, self.maximum)
+        factor = torch.where(fall.isnan(), 0.0, numerics.exp2(fall))
+        factor = torch.where((before == -math.inf) | (fall == 0), 1.0, factor)
         p = numerics.exp2_bf16(fp32.sub(z, self.maximum[:, None]))
-        acc = fp32.shift_down(self.total, shift)
+        acc = fp32.mul(self.total, factor)
         ones, side = torch.ones(1, z.shape[-1], dtype=torch.bfloat16), config.side
-        grown = numerics.matmul(p, ones, acc[:, None], live, beat=side, window=config.window)
-        self.total = torch.where(live.any(-1), grown.squeeze(-1), self.total)
+        self.total = numerics.matmul(
+            p, ones, acc[:, None], live, beat=side, window=config.window
+        ).squeeze(-1)
         inverse = numerics.reciprocal(self.total)
-        return p, shift, torch.where(self.total == 0, 0.0, inverse)
+        return p, factor, torch.where(self.total == 0, 0.0, inverse)
 
 
 def schedule(rng, tiles, rows, latency, pace):
@@ -71,52 +71,55 @@ def schedule(rng, tiles, rows, latency, pace):
 
 
 def simulate(config, z, live, rng, pace):
-    """Send z [tiles, rows, side]; return the results in the same order."""
-    unit = Packer(row_layout(config))
-    latency = Softmax(config).latency
+    """Send z [tiles, rows, side]; return each output's results in the same order."""
+    unit, softmax = Packer(row_layout(config)), Softmax(config)
     tiles, rows, _ = z.shape
     packed = []
     for tile in range(tiles):
         for row in range(rows):
             beat = {
                 "valid": 1, "row": row, "bank": tile % 2, "first": tile == 0,
-                "last": tile == tiles - 1, "z": bits(z[tile, row]).tolist(),
+                "z": bits(z[tile, row]).tolist(),
                 "live": sum(int(x) << k for k, x in enumerate(live[tile, row])),
             }  # fmt: skip
             packed.append(unit.pack(beat).to_bytes(-(-unit.width // 8), "little"))
     given = {
         "rows": np.frombuffer(b"".join(packed), np.uint8).reshape(len(packed), -1),
-        "starts": schedule(rng, tiles, rows, latency, pace).ravel(),
-        "latency": latency,
+        "starts": schedule(rng, tiles, rows, softmax.latency, pace).ravel(),
+        "latencies": {
+            "o": softmax.exponentials,
+            "factor": softmax.factors,
+            "inverse": softmax.latency,
+        },
     }
     result = runner.run(emit(config), "softmax", "vrex_sim.benches.softmax", given)
     assert result["strays"] == 0
-    out = Packer(result_layout(config))
-    return [out.unpack(int.from_bytes(r.tobytes(), "little")) for r in result["results"]]
+    shapes = {"o": result_layout, "factor": factor_layout, "inverse": factor_layout}
+    for name, shape in shapes.items():
+        packer = Packer(shape(config))
+        yield [packer.unpack(int.from_bytes(r.tobytes(), "little")) for r in result[name]]
 
 
 def check(config, z, live, rng, pace=0.3):
     """Compare every field of every result."""
     tiles, rows, _ = z.shape
-    results = iter(simulate(config, z, live, rng, pace))
+    results = zip(*simulate(config, z, live, rng, pace), strict=True)
     model = Rows(torch.full((rows,), -math.inf), torch.zeros(rows))
     for tile in range(tiles):
-        p, shift, inverse = model.step(z[tile], live[tile], config.lxe)
+        p, factor, inverse = model.step(z[tile], live[tile], config.lxe)
         for row in range(rows):
-            got, where = next(results), (tile, row)
-            seen = live[tile, row].tolist()
+            got, got_factor, got_inverse = next(results)
+            where, seen = (tile, row), live[tile, row].tolist()
+            place = {"valid": 1, "row": row, "bank": tile % 2}
             expected = {
-                "valid": 1,
-                "row": row,
-                "bank": tile % 2,
-                "last": tile == tiles - 1,
+                **place,
                 "live": sum(int(x) << k for k, x in enumerate(seen)),
-                "shift": int(shift[row]),
-                "inverse": int(bits(inverse)[row]),
                 "p": [int(x) for x, counts in zip(bits(p[row]), seen, strict=True) if counts],
             }
             got["p"] = [x for x, counts in zip(got["p"], seen, strict=True) if counts]
             assert got == expected, where
+            assert got_factor == {**place, "number": int(bits(factor)[row])}, where
+            assert got_inverse == {**place, "number": int(bits(inverse)[row])}, where
 
 
 def draw(rng, shape):
@@ -164,8 +167,8 @@ def test_rows_as_attention_has_them():
     check(config, z, live, np.random.default_rng(4))
     model = Rows(torch.full((60,), -math.inf), torch.zeros(60))
     for tile in tiles:
-        p, shift, _ = model.step(tile.scores, tile.live, config.lxe)
-        assert torch.equal(shift, tile.shift)
+        p, factor, _ = model.step(tile.scores, tile.live, config.lxe)
+        assert torch.equal(factor, tile.factor)
         assert torch.equal(model.total.nan_to_num(-1), tile.total.nan_to_num(-1))
         assert torch.equal(p.float().nan_to_num(-1), tile.p.float().nan_to_num(-1))
 

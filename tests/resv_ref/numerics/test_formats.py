@@ -172,25 +172,6 @@ def test_refusals():
         from_bf16(double)
 
 
-@pytest.mark.parametrize("places", [0, 1, 7, 125, 126, 127, 254, 255])
-def test_shifting_down_only_lowers_the_exponent(places):
-    """Nothing is rounded: what falls below 2^-126 is zero, however near it lies."""
-    x = floats([*EDGES, 0x00FFFFFF, 0x01000001, 0x01FFFFFF, 0x3FFFFFFF, 0x7F7FFFFF])
-    want = []
-    for word in bits_of(x):
-        field = word >> 23 & 0xFF
-        if field == 0xFF:
-            want.append(NAN)
-        else:
-            want.append(word - (places << 23) if field > places else 0)
-    got = fp32.shift_down(x, torch.tensor(places))
-    assert bits_of(torch.where(got == 0, 0.0, got)) == want
-    each = fp32.shift_down(torch.tensor([8.0, 8.0, -8.0]), torch.tensor([0, 2, 3]))
-    assert each.tolist() == [8.0, 2.0, -1.0]
-    with pytest.raises(ValueError, match=r"x is torch\.bfloat16"):
-        fp32.shift_down(torch.ones(1).bfloat16(), torch.tensor(1))
-
-
 def test_a_power_of_two_is_made_of_its_bits():
     exponents = torch.arange(-1022, 1024)
     assert fp32.power_of_two(exponents).tolist() == [2.0**e for e in range(-1022, 1024)]
