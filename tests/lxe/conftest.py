@@ -10,7 +10,9 @@ from vrex_hw.config import CONFIGS, Config
 from vrex_hw.hierarchy import convert
 from vrex_hw.lxe.lxe import LXE
 from vrex_sim import ports, runner
+from vrex_sim.benches.lxe_host import exchange
 from vrex_sim.benches.lxe_traffic import Traffic
+from vrex_sim.compiled import CompiledDevice
 
 
 @cache
@@ -34,6 +36,21 @@ def run() -> Callable[..., dict]:
         found = [list(astuple(port)) for port in ports.read(text, "lxe")]
         arguments = {**sent.arguments(), "seed": seed, "idle": idle, "stall": stall}
         got = runner.run(text, "lxe", "vrex_sim.benches.lxe", {**arguments, "ports": found})
+        sent.check(got)
+        return got
+
+    return run
+
+
+@pytest.fixture
+def run_compiled() -> Callable[..., dict]:
+    """Return the same for the compiled loop."""
+
+    def run(sent: Traffic, *, seed: int = 1, idle: float, stall: float) -> dict:
+        device = CompiledDevice(
+            verilog(sent.config), "lxe", seed=seed, idle=idle, stall=stall, patience=5_000
+        )
+        got = device.run(exchange(device, sent.arguments()))
         sent.check(got)
         return got
 

@@ -104,9 +104,10 @@ class Traffic:
         """Return [n, chunks, side] bits; the last chunk is filled up."""
         side = self.config.lxe.side
         n, d = x.shape
-        padded = np.full((n, -(-d // side) * side), filler, dtype=np.uint16)
+        chunks = -(-d // side)
+        padded = np.full((n, chunks * side), filler, dtype=np.uint16)
         padded[:, :d] = bits(x)
-        return padded.reshape(n, -1, side)
+        return padded.reshape(n, chunks, side)
 
     def _activations(self, x: Tensor, limits: Tensor | None = None) -> None:
         for r, row in enumerate(self._chunks(x)):
