@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,6 +15,20 @@ from vrex_sim import rows, sizing
 from vrex_sim.compare import describe
 
 Ints = NDArray[np.int64]
+
+
+def settings(trace: Trace, params: Params) -> dict[str, int]:
+    """Return what the registers hold."""
+    recent, join = sizing.windows(trace, params)
+    return {
+        "hamming_threshold": params.hamming_threshold,
+        "join_window": join,
+        "cluster_cap": params.cluster_cap,
+        "recent_window": recent,
+        "ratio": params.ratio_fixed,
+        "k_min": params.k_min,
+        "k_max": params.k_max_fixed,
+    }
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,7 +59,6 @@ class Jobs:
         cls, trace: Trace, params: Params, config: Config, expected: dict[str, Tensor]
     ) -> "Jobs":
         """Lay out a trace whose exact run gave the tensors ``expected``."""
-        recent, join = sizing.windows(trace, params)
         lengths = trace.frame_lengths.numpy().astype(np.int64)
         clusters = expected["sealed"].numpy().astype(np.int64)
         group = trace.q_heads // trace.kv_heads
@@ -59,15 +73,7 @@ class Jobs:
         return cls(
             config=config,
             params=params,
-            settings={
-                "hamming_threshold": params.hamming_threshold,
-                "join_window": join,
-                "cluster_cap": params.cluster_cap,
-                "recent_window": recent,
-                "ratio": params.ratio_fixed,
-                "k_min": params.k_min,
-                "k_max": params.k_max_fixed,
-            },
+            settings=settings(trace, params),
             lengths=lengths,
             hash_bits=expected["hash_bits"].numpy().view(np.uint64) & mask,
             group=group,
@@ -227,11 +233,16 @@ def _descents(beats: rows.Beats) -> list[Fault]:
     ]
 
 
+def _plain(tensor: Tensor) -> NDArray[Any]:
+    """Return ``tensor``, bfloat16 as its bits."""
+    return (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
 def compare(got: Result, expected: dict[str, Tensor]) -> Fault | None:
     """Return the first fault in time, its text with the number of all mismatches, or None."""
     faults, total = list(got.faults), 0
     for name, tensor in got.tensors.items():
-        wanted = expected[name].numpy()
+        wanted = _plain(expected[name])
         places = np.argwhere(tensor != wanted)
         total += len(places)
         if len(places):

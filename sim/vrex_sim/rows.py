@@ -38,6 +38,17 @@ def frame(data: Bytes, clusters: int, lanes: int) -> Bytes:
     return np.hstack([data, np.tile(control, (len(data) // beats, 1))])
 
 
+def weights(beats: Bytes, lanes: int) -> NDArray[np.int32]:
+    """Return the weights in beats of the LXE's rows (:class:`vrex_hw.wtu.layouts.Layouts`).
+
+    The result is [N, lanes]; an entry that is not valid has weight 0.
+    """
+    entry = 16 + 16 + 1
+    bits = np.unpackbits(beats, axis=1, bitorder="little")[:, : entry * lanes]
+    bits = bits.reshape(-1, lanes, entry)
+    return bits[:, :, :16].astype(np.int32) @ (1 << np.arange(16)) * bits[:, :, -1]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Beats:
     """Everything that one AXI4-Stream of the KVPU gave, in order."""
