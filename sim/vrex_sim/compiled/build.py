@@ -29,6 +29,11 @@ VERILATOR = (
     "Vtop",
 )
 COMPILER = "-fPIC -fno-gnu-unique -fvisibility=hidden -std=c++17"
+HIERARCHICAL = ("--hierarchical", "-MAKEFLAGS", "OPT_FAST=-O3")
+"""A design large enough for blocks of its own is worth the compiler's time."""
+LARGE = 5_000_000
+"""Bytes of Verilog, every place counted, from which on a repeated module is a block."""
+_INSTANCE = re.compile(r"^  \\?(\S+) +\\?\S+ +\($", re.M)
 LINKER = "-shared -Wl,-Bsymbolic"
 
 
@@ -38,7 +43,7 @@ def build(verilog: str, top: str) -> Path:
     Raises UserError when a tool is missing and BuildError when Verilator or the compiler fails.
     """
     sources = [(HERE / name).read_text() for name in SOURCES]
-    parts = ["compiled", verilog, top, *sources, *VERILATOR, COMPILER, LINKER]
+    parts = ["compiled", verilog, top, *sources, *VERILATOR, *HIERARCHICAL, COMPILER, LINKER]
     return verilate.cached(top, parts, lambda where: _build(verilog, top, where)) / LIBRARY
 
 
@@ -47,12 +52,15 @@ def _build(verilog: str, top: str, where: Path) -> None:
     (where / "model.h").write_text(model(*ports.group(ports.read(verilog, top))))
     for name in SOURCES:
         (where / name).write_text((HERE / name).read_text())
-    control = [f'no_inline -module "{name}"' for name in repeated(verilog)]
+    blocks, shared = repeated(verilog)
+    control = [f'hier_block -module "{name}"' for name in blocks]
+    control += [f'no_inline -module "{name}"' for name in shared]
     (where / "control.vlt").write_text("\n".join(["`verilator_config", *control, ""]))
     log = where / "build.log"
     with verilate.toolchain(), log.open("w") as out:
         command = [
             *("verilator", *VERILATOR, "--top-module", top, "--Mdir", "."),
+            *(HIERARCHICAL if blocks else ()),
             *("-j", str(os.cpu_count() or 1), "-CFLAGS", COMPILER, "-LDFLAGS", LINKER),
             *("-o", LIBRARY, "control.vlt", f"{top}.v", "harness.cpp"),
         ]
@@ -61,11 +69,27 @@ def _build(verilog: str, top: str, where: Path) -> None:
         raise BuildError(f"{top} does not build, log {log}:\n{verilate.tail(log)}")
 
 
-def repeated(verilog: str) -> list[str]:
-    """Return the modules that are instantiated more than once."""
-    modules = set(re.findall(r"^module \\?(\S+?)\s*\(", verilog, re.M))
-    places = Counter(re.findall(r"^  \\?(\S+) +\\?\S+ +\($", verilog, re.M))
-    return sorted(name for name in modules if places[name] > 1)
+def repeated(verilog: str) -> tuple[list[str], list[str]]:
+    """Return the modules that Verilator compiles by themselves, and others that stand repeatedly.
+
+    The first are large ones: they are verilated and compiled once however often they stand, where
+    flattened into the top they would take minutes and gigabytes. What is inside them is in
+    neither list.
+    """
+    bodies = dict(re.findall(r"^(?s:module \\?(\S+?)\s*\((.*?)^endmodule)", verilog, re.M))
+    inside = {
+        name: Counter(child for child in _INSTANCE.findall(body) if child in bodies)
+        for name, body in bodies.items()
+    }
+    places = sum(inside.values(), Counter())
+
+    def below(name: str) -> set[str]:
+        return {name}.union(*(below(child) for child in inside[name]))
+
+    often = sorted(name for name in bodies if places[name] > 1)
+    blocks = [n for n in often if sum(len(bodies[m]) for m in below(n)) * places[n] > LARGE]
+    hidden = set().union(*(below(name) for name in blocks))
+    return blocks, [name for name in often if name not in hidden]
 
 
 def model(streams: list[Stream], plain: list[Port]) -> str:
