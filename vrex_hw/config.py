@@ -245,7 +245,7 @@ def from_dict(values: dict[str, Any], where: str = "configuration") -> Config:
         if name in tables:
             made[name] = _table(tables[name], name, value, where)
         elif name == "head_dims":
-            if not isinstance(value, list):
+            if not isinstance(value, list | tuple):
                 raise UserError(f"{where}: head_dims is {value!r}: it must be a list")
             made[name] = tuple(value)
         elif not isinstance(value, str):

@@ -1,10 +1,9 @@
-"""The engines ``rtl`` and ``compiled``: a trace whose clusters and selections come from Verilog.
+"""The engines ``rtl`` and ``compiled``: a trace through the emitted Verilog of the core.
 
 ``rtl`` simulates it under cocotb, ``compiled`` in a C++ loop; the host is the same, and so are the
-cycles. Hash bits, weights and attention come from the exact reference, at the beat and window of
-the configuration (steps that have no RTL yet); the KVPU
-clusters the tokens, thresholds the rows and unites them. Whatever it says is compared with the
-exact reference in every element.
+cycles. All six steps and the mean keys are the hardware's; the host only keeps tables, keys and
+values, and brings them. Whatever comes out is compared with the exact reference, at the beat and
+window of the configuration, in every element.
 """
 
 import dataclasses
@@ -23,18 +22,12 @@ from vrex_hw.generate import emit
 from vrex_sim import jobs, ports, runner, sizing, waves
 from vrex_sim.compare import MismatchError
 from vrex_sim.compiled import ORIGIN, CompiledDevice
-from vrex_sim.host import Host
-from vrex_sim.jobs import Jobs
+from vrex_sim.core_host import CoreHost
+from vrex_sim.core_jobs import CoreJobs
+from vrex_sim.core_summary import figures
 
-TOP, BENCH = "kvpu", "vrex_sim.benches.kvpu_run"
-ENGINES = {
-    "hash": "exact",
-    "cluster": "rtl",
-    "score": "exact",
-    "threshold": "rtl",
-    "aggregate": "rtl",
-    "attend": "exact",
-}
+TOP, BENCH = "core", "vrex_sim.benches.core_run"
+ENGINES = dict.fromkeys(reference.STEPS, "rtl")
 """Which engine does which step; ``rtl`` stands for the emitted Verilog, whatever simulates it."""
 
 
@@ -50,10 +43,11 @@ def run(
     stall: float = 0.0,
     engine: str = "rtl",
 ) -> tuple[dict[str, Tensor], dict[str, object]]:
-    """Run a trace through the KVPU; return what :func:`resv_ref.run.run` returns.
+    """Run a trace through the core; return what :func:`resv_ref.run.run` returns.
 
-    ``cluster``, ``sealed``, ``row_selected`` and ``selected`` are what the hardware said. The
-    summary has, beside the reference's figures, those of :func:`figures` and ``mismatches``, 0.
+    All tensors but ``counts`` and ``hyperplanes`` are what the hardware said. The summary has,
+    beside the reference's figures, those of :func:`~vrex_sim.core_summary.figures` and
+    ``mismatches``, 0.
 
     ``params`` replaces the trace's own; without ``config`` the hardware is sized for the trace.
     ``expected``, the tensors of an exact run under these parameters, and at the beat and window
@@ -79,7 +73,7 @@ def run(
         expected, _ = reference.run(trace, params, "exact", tell, **arithmetic)
     config = config or size(trace, params, expected)
     sizing.check_clusters(config, int(expected["cluster"].max()) + 1, _sealed(expected))
-    work = Jobs.of(trace, params, config, expected)
+    work = CoreJobs(config=config, params=params, trace=trace)
     verilog = verilog or emit(config, TOP)
     arguments = {
         **work.arguments(),
@@ -89,14 +83,15 @@ def run(
         "seed": 1,
     }
     given = SIMULATORS[engine](verilog, arguments, _part(progress, frames, frames))
-    got = jobs.decode(work, given)
+    got = work.decode(given, expected)
     fault = jobs.compare(got, expected)
     if fault is not None:
         window = waves.Window.around(fault.cycle, given["origin"])
         path = runner.waveform(verilog, TOP, BENCH, arguments, window)
         raise MismatchError(f"{fault.text}\n  waveform: {path}")
     tensors = {**expected, **{name: torch.from_numpy(one) for name, one in got.tensors.items()}}
-    summary = {**summarise(trace, tensors), **figures(work, given), "mismatches": 0}
+    tensors["attn_out"] = tensors["attn_out"].view(torch.bfloat16)
+    summary = {**summarise(trace, tensors), **figures(config, given), "mismatches": 0}
     return tensors, {**summary, "metadata": reference.metadata(params, ENGINES, **arithmetic)}
 
 
@@ -109,7 +104,7 @@ def _compiled(verilog: str, arguments: dict[str, Any], progress: Progress | None
     """Run the host here, on the compiled device."""
     chances = {name: arguments[name] for name in ("seed", "idle", "stall")}
     device = CompiledDevice(verilog, TOP, **chances)
-    result = device.run(Host(device, arguments, progress or (lambda *_: None)).run())
+    result = device.run(CoreHost(device, arguments, progress or (lambda *_: None)).run())
     return {**result, "origin": ORIGIN}
 
 
@@ -124,34 +119,6 @@ def size(trace: Trace, params: Params, expected: dict[str, Tensor]) -> Config:
 
 def _sealed(expected: dict[str, Tensor]) -> int:
     return int(expected["sealed"].max())
-
-
-def figures(work: Jobs, given: dict[str, Any]) -> dict[str, object]:
-    """Return what the counters tell of a run.
-
-    - ``config``: the sizes; ``cycles``: from the first job to the last beat
-    - ``cycles_by_unit``: cycles in which each unit was busy
-    - ``utilisation``: of the HCU compares over the peak of its lanes, of the WTU beats of rows
-      over its busy cycles
-    - ``passes_per_row``: reads of row memory and candidates over ceil(n / lanes), rows weighted
-      by their length; ``buckets_per_row``: histogram bins visited
-    - ``counters``: the registers themselves
-    """
-    counters, hcu = given["counters"], work.config.hcu
-    beats = work.beats
-    peak = counters["hcu_busy"] * hcu.accumulators
-    return {
-        "config": work.config.to_dict(),
-        "cycles": given["cycles"],
-        "cycles_by_unit": {unit: counters[f"{unit}_busy"] for unit in ("hcu", "wtu")},
-        "utilisation": {
-            "hcu": counters["hcu_compares"] * hcu.phases / max(1, peak),
-            "wtu": beats / max(1, counters["wtu_busy"]),
-        },
-        "passes_per_row": counters["wtu_reads"] / max(1, beats),
-        "buckets_per_row": counters["wtu_buckets"] / max(1, counters["wtu_rows"]),
-        "counters": counters,
-    }
 
 
 def _part(progress: Progress | None, start: int, frames: int) -> Progress | None:
