@@ -43,7 +43,7 @@ class CoreJobs:
         work = self._jobs(np.zeros((trace.frames, trace.kv_heads), np.int64), 0)
         return {
             "config": self.config.to_dict(),
-            "settings": work.settings,
+            "settings": jobs.settings(trace, params),
             "lengths": work.lengths,
             "first_tokens": work.first_tokens,
             "sinks": params.n_sinks,
@@ -73,18 +73,15 @@ class CoreJobs:
     def _jobs(self, scored: Ints, columns: int) -> Jobs:
         trace = self.trace
         lengths = trace.frame_lengths.numpy().astype(np.int64)
-        group = trace.q_heads // trace.kv_heads
+        starts = np.cumsum(lengths) - lengths
         return Jobs(
-            config=self.config,
-            params=self.params,
-            settings=jobs.settings(trace, self.params),
             lengths=lengths,
-            hash_bits=np.zeros((trace.frames, trace.tokens, trace.kv_heads), np.uint64),
-            group=group,
-            rows=group * lengths[:, None] * (scored > 0),
+            first_tokens=np.clip(self.params.n_sinks - starts, 0, lengths),
+            tokens=trace.tokens,
+            group=trace.q_heads // trace.kv_heads,
             clusters=scored,
             columns=columns,
-            row_beats=np.zeros((0, 4 * self.config.wtu.lanes), np.uint8),
+            lanes=self.config.wtu.lanes,
         )
 
     def _hash_bits(

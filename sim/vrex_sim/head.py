@@ -53,8 +53,8 @@ class Head:
         hashes = np.array(self.hashes[self.sealed :], "<u8")[:, None].view(np.uint8)
         members = self.members[self.sealed :]
         numbers = [(tokens[0] & INDEX, len(tokens)) for tokens in members]
-        numbers = np.array(numbers, "<u2").reshape(-1, 2).view(np.uint8)
-        return np.hstack([hashes[:, :hash_bytes], numbers])
+        columns = np.array(numbers, "<u2").reshape(-1, 2).view(np.uint8)
+        return np.hstack([hashes[:, :hash_bytes], columns])
 
     def counts(self) -> NDArray[np.uint16]:
         """Return the members of every sealed cluster."""

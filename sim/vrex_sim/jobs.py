@@ -1,4 +1,4 @@
-"""A trace as the KVPU's jobs and beats, and the KVPU's beats as the tensors of a run."""
+"""The KVPU's jobs of a run, and its beats as the tensors of a run."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,6 @@ from torch import Tensor
 
 from resv_ref.trace import Trace
 from vrex import Params
-from vrex_hw.config import Config
 from vrex_sim import rows, sizing
 from vrex_sim.compare import describe
 
@@ -35,79 +34,25 @@ def settings(trace: Trace, params: Params) -> dict[str, int]:
 class Jobs:
     """The jobs of a run: frame by frame, KV head by KV head, a cluster and a select job each."""
 
-    config: Config
-    params: Params
-    settings: dict[str, int]
-    """What the registers hold."""
     lengths: Ints
     """[F]: live tokens of each frame."""
-    hash_bits: NDArray[np.uint64]
-    """[F, T, Hkv]."""
+    first_tokens: Ints
+    """[F]: for each frame its first token that is no sink; its length if all are."""
+    tokens: int
+    """T: tokens of a frame, padding included."""
     group: int
     """G: query heads that share a KV head."""
-    rows: Ints
-    """[F, Hkv]: rows of each select job, 0 where nothing is sealed."""
     clusters: Ints
     """[F, Hkv]: clusters of each row."""
     columns: int
     """C: the most of them."""
-    row_beats: NDArray[np.uint8]
-    """[N, bytes]: TDATA of every beat of every row, in order."""
-
-    @classmethod
-    def of(
-        cls, trace: Trace, params: Params, config: Config, expected: dict[str, Tensor]
-    ) -> "Jobs":
-        """Lay out a trace whose exact run gave the tensors ``expected``."""
-        lengths = trace.frame_lengths.numpy().astype(np.int64)
-        clusters = expected["sealed"].numpy().astype(np.int64)
-        group = trace.q_heads // trace.kv_heads
-        weights, counts = expected["weights"].numpy(), expected["counts"].numpy()
-        lanes = config.wtu.lanes
-        packed = [np.zeros((0, 4 * lanes), dtype=np.uint8)]
-        for f, h in np.argwhere(clusters > 0):
-            n = clusters[f, h]
-            of_job = weights[f, h * group : (h + 1) * group, : lengths[f], :n].reshape(-1, n)
-            packed.append(rows.pack(of_job, counts[f, h, :n], lanes).reshape(-1, 4 * lanes))
-        mask = np.uint64((1 << params.n_hyperplanes) - 1)
-        return cls(
-            config=config,
-            params=params,
-            settings=settings(trace, params),
-            lengths=lengths,
-            hash_bits=expected["hash_bits"].numpy().view(np.uint64) & mask,
-            group=group,
-            rows=group * lengths[:, None] * (clusters > 0),
-            clusters=clusters,
-            columns=weights.shape[3],
-            row_beats=np.concatenate(packed),
-        )
+    lanes: int
+    """Of the WTU."""
 
     @property
-    def beats(self) -> int:
-        """Beats of all rows: the sum of ceil(n / lanes)."""
-        return len(self.row_beats)
-
-    @property
-    def first_tokens(self) -> Ints:
-        """For each frame its first token that is no sink, [F]; its length if all are."""
-        start = np.cumsum(self.lengths) - self.lengths
-        return np.clip(self.params.n_sinks - start, 0, self.lengths)
-
-    def arguments(self) -> dict[str, Any]:
-        """Return what :mod:`vrex_sim.benches.kvpu_run` needs to know."""
-        sizes = self.config.to_dict()
-        return {
-            "hcu": sizes["hcu"],
-            "wtu": sizes["wtu"],
-            "settings": self.settings,
-            "lengths": self.lengths,
-            "first_tokens": self.first_tokens,
-            "hash_bits": self.hash_bits,
-            "rows": self.rows,
-            "clusters": self.clusters,
-            "row_beats": self.row_beats,
-        }
+    def rows(self) -> Ints:
+        """[F, Hkv]: rows of each select job, 0 where nothing is sealed."""
+        return self.group * self.lengths[:, None] * (self.clusters > 0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -136,7 +81,7 @@ def decode(work: Jobs, given: dict[str, Any]) -> Result:
     cluster, sealed = _clusters(work, rows.Beats.of(given, "assign"))
     of_rows, of_heads = rows.Beats.of(given, "row"), rows.Beats.of(given, "selected")
     packets, width = int(work.rows.sum()), work.columns + 1
-    row_selected = rows.selected(of_rows, packets, width, work.config.wtu.lanes)
+    row_selected = rows.selected(of_rows, packets, width, work.lanes)
     selected = rows.united(of_heads, work.rows.size, width)
     faults = [
         *_faults("row_selected", of_rows, row_selected),
@@ -169,7 +114,7 @@ def _clusters(
     work: Jobs, beats: rows.Beats
 ) -> tuple[tuple[NDArray[Any], Ints], tuple[NDArray[Any], Ints]]:
     """Return cluster and sealed, each with its cycles, from ``m_axis_assign``."""
-    frames, tokens, heads = work.hash_bits.shape
+    (frames, heads), tokens = work.rows.shape, work.tokens
     cluster = np.full((frames, tokens, heads), -1, dtype=np.int32)
     cycle = np.zeros(cluster.shape, dtype=np.int64)
     sealed = np.zeros((frames, heads), dtype=np.int32)
@@ -194,7 +139,7 @@ def _spread(
     Rows that were not sent count as told at the end of the run.
     """
     frames, heads = work.rows.shape
-    tokens, group = work.hash_bits.shape[1], work.group
+    tokens, group = work.tokens, work.group
     out = np.zeros((frames, heads * group, tokens, work.columns), dtype=bool)
     when = np.full((frames, heads * group, tokens), end_of_run, dtype=np.int64)
     at = 0
@@ -215,7 +160,7 @@ def _faults(name: str, beats: rows.Beats, hits: NDArray[np.bool_]) -> list[Fault
     return [
         Fault(
             int(beats.cycle[trailers[p]]),
-            f"kvpu, cycle {beats.cycle[trailers[p]]}: packet {p} of {name} has a trailer "
+            f"core, cycle {beats.cycle[trailers[p]]}: packet {p} of {name} has a trailer "
             f"{beats.results()[trailers[p]]:#x} over {hits[p].sum()} clusters",
         )
         for p in np.flatnonzero(wrong)[:1]
@@ -228,7 +173,7 @@ def _descents(beats: rows.Beats) -> list[Fault]:
     cycle = beats.cycle[~beats.last]
     falls = np.flatnonzero((np.diff(numbers) <= 0) & (np.diff(packet) == 0))
     return [
-        Fault(int(cycle[i + 1]), f"kvpu, cycle {cycle[i + 1]}: selected does not ascend")
+        Fault(int(cycle[i + 1]), f"core, cycle {cycle[i + 1]}: selected does not ascend")
         for i in falls[:1]
     ]
 
@@ -250,7 +195,7 @@ def compare(got: Result, expected: dict[str, Tensor]) -> Fault | None:
             of_place = when[tuple(places[:, : when.ndim].T)]
             index = tuple(int(i) for i in places[np.argmin(of_place)])
             cycle = int(of_place.min())
-            text = describe("kvpu", name, index, wanted[index], tensor[index], cycle)
+            text = describe("core", name, index, wanted[index], tensor[index], cycle)
             faults.append(Fault(cycle, text))
     if not faults:
         return None

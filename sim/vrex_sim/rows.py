@@ -1,4 +1,4 @@
-"""Rows of weights as beats of ``s_axis_row``, and the KVPU's beats back as tensors."""
+"""Beats of rows, weights and selections, as tensors."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,33 +11,6 @@ from vrex_hw.kvpu.layouts import WORD_BITS
 Bytes = NDArray[np.uint8]
 
 
-def pack(weights: NDArray[Any], counts: NDArray[Any], lanes: int) -> Bytes:
-    """Return TDATA of the beats of rows ``weights`` [R, n] with ``counts`` [n], both below 2^16.
-
-    The result is [R, ceil(n / lanes), 4 * lanes] bytes, lowest first; entry l of beat b is
-    cluster b * lanes + l, its weight in the lower 16 bits. Entries past n are zero.
-    """
-    rows, clusters = weights.shape
-    beats = -(-clusters // lanes)
-    entries = np.zeros((rows, beats * lanes, 2), dtype="<u2")
-    entries[:, :clusters, 0] = weights
-    entries[:, :clusters, 1] = counts
-    return entries.view(np.uint8).reshape(rows, beats, 4 * lanes)
-
-
-def frame(data: Bytes, clusters: int, lanes: int) -> Bytes:
-    """Return TDATA of rows of ``clusters`` clusters with TKEEP and TLAST as bytes behind it.
-
-    The last beat of each row has TLAST and keeps its live entries only.
-    """
-    beats = -(-clusters // lanes)
-    live = np.arange(beats * lanes) < clusters
-    keep = np.packbits(live.repeat(4).reshape(beats, 4 * lanes), axis=1, bitorder="little")
-    last = np.arange(beats)[:, None] == beats - 1
-    control = np.hstack([keep, last.astype(np.uint8)])
-    return np.hstack([data, np.tile(control, (len(data) // beats, 1))])
-
-
 def weights(beats: Bytes, lanes: int) -> NDArray[np.int32]:
     """Return the weights in beats of the LXE's rows (:class:`vrex_hw.wtu.layouts.Layouts`).
 
@@ -46,7 +19,8 @@ def weights(beats: Bytes, lanes: int) -> NDArray[np.int32]:
     entry = 16 + 16 + 1
     bits = np.unpackbits(beats, axis=1, bitorder="little")[:, : entry * lanes]
     bits = bits.reshape(-1, lanes, entry)
-    return bits[:, :, :16].astype(np.int32) @ (1 << np.arange(16)) * bits[:, :, -1]
+    places = 1 << np.arange(16, dtype=np.int32)
+    return (bits[:, :, :16] * bits[:, :, -1:] @ places).astype(np.int32)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

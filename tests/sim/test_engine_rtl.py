@@ -1,5 +1,7 @@
-"""The rtl and compiled engines: small streams of many shapes through the KVPU's Verilog."""
+"""The rtl and compiled engines: small streams of many shapes through the core's Verilog."""
 
+import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -23,7 +25,7 @@ SMALL = Params(recent_window=12, join_window=8, cluster_cap=3, n_sinks=3, k_min=
 
 @pytest.fixture(scope="module")
 def tiny():
-    return emit(TINY)
+    return emit(TINY, "core")
 
 
 def stream(frames=14, tokens=4, q_heads=4, kv_heads=2, d=8, seed=1, params=SMALL, text_steps=0):
@@ -67,19 +69,31 @@ def test_the_hardware_agrees_in_every_element(tiny, shape, engine):
     group = trace.q_heads // trace.kv_heads
     assert summary["counters"]["wtu_rows"] == int(rows.sum()) * group
     assert 0 < summary["utilisation"]["hcu"] <= 1
-    assert set(summary["cycles_by_unit"]) == {"hcu", "wtu"}
+    check_cycles(summary)
+
+
+def check_cycles(summary):
+    """Every cycle of a unit is work or has a reason; commands are those of the DPE."""
+    cycles, idle = summary["cycles"], summary["idle"]
+    assert set(summary["cycles_by_unit"]) == set(idle) == {"hcu", "wtu", "dpe"}
+    commands = summary["commands"]
+    assert set(commands) == {"hash", "score", "attend"}
+    beats = sum(kind["beats"] for kind in commands.values())
+    assert beats + sum(idle["dpe"].values()) == cycles
+    assert sum(kind["cycles"] for kind in commands.values()) == summary["cycles_by_unit"]["dpe"]
+    assert summary["utilisation"]["dpe"] == beats / cycles
 
 
 @pytest.mark.parametrize("stalls", [0.0, 0.3])
 def test_both_engines_agree_in_every_cycle(tiny, stalls, monkeypatch):
     given = {}
-    decode = engine_rtl.jobs.decode
+    decode = engine_rtl.CoreJobs.decode
 
-    def keep(work, result):
+    def keep(work, result, expected):
         given[engine] = result
-        return decode(work, result)
+        return decode(work, result, expected)
 
-    monkeypatch.setattr(engine_rtl.jobs, "decode", keep)
+    monkeypatch.setattr(engine_rtl.CoreJobs, "decode", keep)
     trace = stream(seed=14)
     for engine in ("rtl", "compiled"):
         engine_rtl.run(trace, config=TINY, verilog=tiny, idle=stalls, stall=stalls, engine=engine)
@@ -91,12 +105,20 @@ def test_both_engines_agree_in_every_cycle(tiny, stalls, monkeypatch):
 
 def test_hardware_is_sized_for_a_trace():
     trace = stream(tokens=3, params=SMALL.replace(n_hyperplanes=24, recent_window=20), seed=20)
+    expected, _ = reference.run(trace, beat=TINY.lxe.side, window=TINY.lxe.window)
+    sized = engine_rtl.size(trace, trace.params, expected)
+    assert sized.lxe.side == 64, "the default of the exact engine"
+    assert sized.hcu.hyperplanes == 24
+    assert sized.hcu.open == 32
     told = []
-    got, summary = engine_rtl.run(trace, progress=lambda done, total: told.append((done, total)))
-    assert torch.equal(got["selected"], reference.run(trace)[0]["selected"])
-    assert summary["config"]["hcu"]["hyperplanes"] == 24
-    assert summary["config"]["hcu"]["open"] == 32
-    assert '"threshold": "rtl"' in summary["metadata"]["engines"]
+    got, summary = engine_rtl.run(
+        trace,
+        config=dataclasses.replace(sized, lxe=TINY.lxe, wtu=TINY.wtu),
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert torch.equal(got["selected"], expected["selected"])
+    assert torch.equal(got["attn_out"], expected["attn_out"])
+    assert json.loads(summary["metadata"]["engines"]) == dict.fromkeys(reference.STEPS, "rtl")
     assert told[-1][1] == 2 * trace.frames
     assert [done for done, _ in told] == sorted(done for done, _ in told)
 
@@ -108,7 +130,15 @@ def test_windows_beyond_the_stream_mean_the_whole_stream(tiny):
 
 
 @pytest.mark.parametrize(
-    ("name", "index"), [("row_selected", (9, 1, 2, 3)), ("cluster", (5, 1, 0)), ("sealed", (8, 1))]
+    ("name", "index"),
+    [
+        ("row_selected", (9, 1, 2, 3)),
+        ("cluster", (5, 1, 0)),
+        ("sealed", (8, 1)),
+        ("weights", (9, 1, 2, 3)),
+        ("hash_bits", (6, 1, 0)),
+        ("attn_out", (4, 3, 2, 5)),
+    ],
 )
 def test_a_mismatch_names_its_place(tiny, monkeypatch, name, index):
     shown = []
@@ -116,14 +146,13 @@ def test_a_mismatch_names_its_place(tiny, monkeypatch, name, index):
         engine_rtl.runner, "waveform", lambda *a, **k: shown.append(a[-1]) or Path("short.vcd")
     )
     trace = stream()
-    expected, _ = reference.run(trace)
+    expected, _ = reference.run(trace, beat=TINY.lxe.side, window=TINY.lxe.window)
     wrong = {k: v.clone() for k, v in expected.items()}
-    wrong[name][index] = 1 - wrong[name][index].int()
+    wrong[name][index] = 1 - wrong[name][index].to(torch.float64)
     with pytest.raises(MismatchError) as caught:
         engine_rtl.run(trace, config=TINY, verilog=tiny, expected=wrong)
     place = re.escape(f"{name}[{', '.join(map(str, index))}]")
-    # With one cluster too few on record the rows are cut short: more elements differ.
-    pattern = rf"\d+ mismatch.*kvpu, cycle (\d+): {place} is .+, expected .+\n  waveform: short.vcd"
+    pattern = rf"1 mismatch.*core, cycle (\d+): {place} is .+, expected .+\n  waveform: short.vcd"
     found = re.search(pattern, str(caught.value))
     assert found, caught.value
     assert shown[0].last_cycle > int(found[1]) > shown[0].first_cycle

@@ -61,23 +61,6 @@ def test_a_waveform_is_cut_to_its_window(tmp_path):
     assert lines[2] == "#200"
 
 
-@pytest.mark.parametrize(("lanes", "clusters"), [(1, 3), (4, 4), (4, 9), (16, 40)])
-def test_rows_are_packed_as_the_layout_has_it(lanes, clusters):
-    rng = np.random.default_rng(lanes)
-    weights = rng.integers(0, 65536, (3, clusters))
-    counts = rng.integers(0, 65536, clusters)
-    beats = rows.pack(weights, counts, lanes)
-    packer = Packer(layouts.row_layout(WTUConfig(lanes=lanes, entries=64)))
-    for r in range(3):
-        for b in range(beats.shape[1]):
-            entries = packer.unpack(int.from_bytes(beats[r, b].tobytes(), "little"))["lanes"]
-            for lane, entry in enumerate(entries):
-                number = b * lanes + lane
-                live = number < clusters
-                assert entry["weight"] == (weights[r, number] if live else 0)
-                assert entry["count"] == (counts[number] if live else 0)
-
-
 def test_selections_are_read_as_the_layout_has_it():
     config = WTUConfig(lanes=4, entries=64)
     packer = Packer(layouts.selection_layout(config))

@@ -39,11 +39,10 @@ class Issuer(wiring.Component):
             "beat": Out(layouts.beat),
             "rows_ready": In(bits_for(config.lxe.rows)),
         }
-        pulses_in = ("loaded", "retired", "softmax_done", "factored", "inverted")
-        pulses_in += ("room", "blocked", "report_room")
+        pulses_in = "loaded retired softmax_done factored inverted room blocked report_room"
         pulses_out = ("issued", "to_softmax", "tile_freed", "command_freed")
         reasons = ("no_matrix", "no_activation", "no_output", "no_result")
-        members |= {name: In(1) for name in pulses_in}
+        members |= {name: In(1) for name in pulses_in.split()}
         members |= {name: Out(1) for name in pulses_out + reasons}
         super().__init__(members)
 
