@@ -10,7 +10,7 @@ TRACE := examples/video-layer1.safetensors
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: .venv/installed ## a trained model's keys and queries through all three engines, compared bit for bit
+demo: .venv/installed ## a trained model through three engines, the last one its Verilog, compared bit for bit
 	$(VREX) demo
 
 test: .venv/installed ## every test (under 15 minutes on two cores)
@@ -22,8 +22,8 @@ soak: .venv/installed ## ten million random beats through a compiled 64-wide tre
 verilog: .venv/installed ## Verilog, manifest and header of the paper's core
 	$(VREX) generate --config core -o build/verilog
 
-sim: .venv/installed ## the shipped trace through the emitted Verilog
-	$(VREX) run $(TRACE) --engine rtl -o build/run.safetensors
+sim: .venv/installed ## the shipped trace through the emitted Verilog (minutes)
+	$(VREX) run $(TRACE) --engine compiled -o build/run.safetensors
 
 formal: .venv/installed ## the proofs
 	$(VREX) formal

@@ -25,19 +25,26 @@ def _area(liberty: list[Path]) -> Figures:
         click.echo("vrex bench: no Liberty file given: the area group is left out", err=True)
         return []
     from vrex_hw import config
-    from vrex_synth import area
+    from vrex_synth import area, dpe
 
-    return area.figures(config.load("core"), liberty)
+    return area.figures(config.load("core"), liberty) + dpe.figures(liberty)
 
 
 def _fpga(_liberty: list[Path]) -> Figures:
     from vrex_hw import config
-    from vrex_synth import boards
+    from vrex_synth import boards, dpe
 
-    return boards.figures(config.load("ulx3s"))
+    return boards.figures(config.load("ulx3s")) + dpe.fpga_figures()
 
 
-GROUPS = {"rtl": _rtl, "area": _area, "fpga": _fpga}
+def _lxe(_liberty: list[Path]) -> Figures:
+    from vrex_hw import config
+    from vrex_sim.benches import lxe_figures
+
+    return lxe_figures.lxe_figures(config.load("core"))
+
+
+GROUPS = {"rtl": _rtl, "lxe": _lxe, "area": _area, "fpga": _fpga}
 
 
 @click.command()
@@ -51,7 +58,7 @@ GROUPS = {"rtl": _rtl, "area": _area, "fpga": _fpga}
 )
 @options.as_json
 def bench(groups: tuple[str, ...], liberty: tuple[Path, ...], as_json: bool) -> None:
-    """Measure the figures of GROUPs (rtl, area, fpga; all without one)."""
+    """Measure the figures of GROUPs (rtl, lxe, area, fpga; all without one)."""
     for group in groups:
         if group not in GROUPS:
             raise UserError(f"unknown bench group {group!r}: known are {', '.join(GROUPS)}")

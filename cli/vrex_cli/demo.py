@@ -1,4 +1,4 @@
-"""`vrex demo`: the shipped trace through all three engines."""
+"""`vrex demo`: the shipped trace through three engines."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from vrex_cli import options
 @click.command()
 @options.output_folder("build/demo")
 def demo(output: Path) -> None:
-    """Run the shipped trace through the float, exact and rtl engines and compare them."""
+    """Run the shipped trace through the float, exact and compiled engines and compare them."""
     from rich.console import Console
 
     from vrex_sim.demo import demo as run_demo

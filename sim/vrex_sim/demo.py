@@ -1,4 +1,4 @@
-"""The demo: a trained model's keys and queries through all three engines, in one table."""
+"""The demo: a trained model's queries, keys and values through three engines, in one table."""
 
 import sysconfig
 import time
@@ -31,7 +31,7 @@ Run = tuple[dict[str, Tensor], dict[str, Any]]
 
 
 def demo(out_dir: Path, console: Console) -> list[Path]:
-    """Run the shipped trace through the float, exact and rtl engines and print what came out.
+    """Run the shipped trace through the float, exact and compiled engines and print the outcome.
 
     Writes the three runs, and the Verilog that was simulated with its manifest and header, into
     ``out_dir``; returns the paths. Raises :class:`~vrex.UserError` if the folder cannot be
@@ -53,15 +53,16 @@ def demo(out_dir: Path, console: Console) -> list[Path]:
         config = engine_rtl.size(trace, trace.params, expected)
         emitted = bar("Verilog emitted")
         emitted(0, 1)
-        verilog = generate(config, top="kvpu", out_dir=out_dir)
+        verilog = generate(config, top="core", out_dir=out_dir)
         emitted(1, 1)
         text = next(file for file in verilog if file.suffix == ".v").read_text()
-        runs["rtl"] = engine_rtl.run(
+        runs["compiled"] = engine_rtl.run(
             trace,
             config=config,
             expected=expected,
             verilog=text,
             progress=bar("Verilog built and simulated"),
+            engine="compiled",
         )
     written = [_write(out_dir, name, one) for name, one in runs.items()] + verilog
     console.print(table(trace, config, runs))
@@ -96,12 +97,14 @@ def table(trace: Trace, config: Config, runs: dict[str, Run]) -> Table:
         out.add_row(label, *(form.format(summary[name]) for summary in summaries))
     same = [_agreement(trace, tensors, runs["exact"][0]) for tensors, _ in runs.values()]
     out.add_row("rows that select just what exact does", *(f"{share:.2%}" for share in same))
+    far = [_distance(tensors, runs["exact"][0]) for tensors, _ in runs.values()]
+    out.add_row("attention: mean distance from exact", *(f"{distance:.1e}" for distance in far))
     out.add_section()
-    for label, value in _hardware(config, runs["rtl"][1]):
+    for label, value in _hardware(config, runs["compiled"][1]):
         out.add_row(label, "", "", value)
-    mismatches = runs["rtl"][1]["mismatches"]
+    mismatches = runs["compiled"][1]["mismatches"]
     verdict = f"[bold {'red' if mismatches else 'green'}]{mismatches}[/]"
-    out.add_row("[bold]mismatches, rtl against exact[/]", "", "", verdict)
+    out.add_row("[bold]mismatches, Verilog against exact[/]", "", "", verdict)
     return out
 
 
@@ -109,8 +112,11 @@ def _hardware(config: Config, summary: dict[str, Any]) -> Iterator[tuple[str, st
     """Yield what the counters tell, a line each."""
     cycles, used = summary["cycles_by_unit"], summary["utilisation"]
     yield "cycles", f"{summary['cycles']:,}"
+    for kind, command in summary["commands"].items():
+        yield f"  DPE, {kind} commands", f"{command['cycles']:,}"
     yield "  HCU busy", f"{cycles['hcu']:,}"
     yield "  WTU busy", f"{cycles['wtu']:,}"
+    yield "DPE utilisation (beats over cycles)", f"{used['dpe']:.1%}"
     yield "HCU utilisation (compares over peak)", f"{used['hcu']:.1%}"
     yield f"WTU utilisation (beats of {config.wtu.lanes} over busy)", f"{used['wtu']:.1%}"
     yield "rows thresholded", f"{summary['counters']['wtu_rows']:,}"
@@ -133,6 +139,12 @@ def _agreement(trace: Trace, tensors: dict[str, Tensor], exact: dict[str, Tensor
     return float(same[live].float().mean()) if live.any() else 1.0
 
 
+def _distance(tensors: dict[str, Tensor], exact: dict[str, Tensor]) -> float:
+    """Return the mean absolute difference of the attention outputs."""
+    one, other = (run["attn_out"].float() for run in (tensors, exact))
+    return float((one - other).abs().mean())
+
+
 def _widen(rows: Tensor, columns: int) -> Tensor:
     wide = rows.new_zeros(*rows.shape[:3], columns)
     wide[..., : rows.shape[3]] = rows
@@ -144,7 +156,7 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}") from None
-    traces.check_writable(folder / "rtl.safetensors")
+    traces.check_writable(folder / "compiled.safetensors")
 
 
 def _write(folder: Path, engine: str, run: Run) -> Path:

@@ -2,11 +2,13 @@
 
 from resv_ref.trace import Trace
 from vrex import Params, UserError
-from vrex_hw.config import NUMBER_BITS, Config, HCUConfig, WTUConfig
+from vrex_hw.config import CONFIGS, NUMBER_BITS, Config, HCUConfig, LXEConfig, WTUConfig
 
 MOST_CLUSTERS = (1 << NUMBER_BITS) - 1
 LANES = 16
 HASH_WIDTH = 16
+SCORES = CONFIGS["core"].lxe.score_rows * CONFIGS["core"].wtu.entries
+"""Scores in a batch: as many as the core's memory holds."""
 DEEPEST_JOINABLE, DEEPEST_OPEN, LONGEST_ROW = 8192, 16384, 32768
 """The greatest depths that :mod:`vrex_hw.config` takes."""
 
@@ -23,6 +25,8 @@ def windows(trace: Trace, params: Params) -> tuple[int, int]:
 def size_for(trace: Trace, params: Params, sealed: int | None = None) -> Config:
     """Return the smallest configuration of 16 lanes that runs ``trace`` under ``params``.
 
+    Its LXE is the core's, with as many rows in a batch of scores as fit the core's memory.
+
     ``sealed`` is the most clusters that any KV head has sealed when it is scored; left out, one
     cluster a token is assumed. Raises :class:`~vrex.UserError`, naming the parameter, where no
     configuration is large enough.
@@ -35,6 +39,7 @@ def size_for(trace: Trace, params: Params, sealed: int | None = None) -> Config:
     _most("join_window", join, DEEPEST_JOINABLE, "shorten it")
     _most("sealed clusters", sealed, LONGEST_ROW, "raise hamming_threshold or cut the trace")
     joinable = max(4, _power(join))
+    entries = max(2 * LANES, _power(sealed))
     return Config(
         name="trace",
         head_dims=(trace.head_dim,),
@@ -44,7 +49,8 @@ def size_for(trace: Trace, params: Params, sealed: int | None = None) -> Config:
             joinable=joinable,
             open=max(joinable, opened),
         ),
-        wtu=WTUConfig(lanes=LANES, entries=max(2 * LANES, _power(sealed))),
+        wtu=WTUConfig(lanes=LANES, entries=entries),
+        lxe=LXEConfig(score_rows=max(1, min(LXEConfig.rows, SCORES // entries))),
     )
 
 

@@ -29,16 +29,16 @@ def test_the_demo_prints_a_table_and_names_its_files(short_trace, tmp_path):
     written = demo.demo(tmp_path / "out", console)
     text = console.export_text()
     names = {path.name for path in written}
-    engines = {"float.safetensors", "exact.safetensors", "rtl.safetensors"}
-    assert names == engines | {"kvpu.v", "vrex_kvpu.h", "manifest.json"}
+    engines = {"float.safetensors", "exact.safetensors", "compiled.safetensors"}
+    assert names == engines | {"core.v", "vrex_kvpu.h", "manifest.json"}
     for path in written:
         assert path.is_file()
         assert path.name in text.rpartition("files written")[2].replace("\n", "")
-    row = next(line for line in text.splitlines() if "mismatches, rtl against exact" in line)
+    row = next(line for line in text.splitlines() if "mismatches, Verilog against exact" in line)
     assert row.split()[-2] == "0"
     tokens = next(line for line in text.splitlines() if line.startswith("│ tokens  "))
     assert tokens.count(str(int(short_trace.frame_lengths.sum()))) == 3
-    for label in ("HCU busy", "utilisation", "passes over a row", "buckets visited", "retrieved"):
+    for label in ("HCU busy", "attend commands", "utilisation", "passes over a row", "buckets visited", "retrieved"):
         assert label in text
 
 

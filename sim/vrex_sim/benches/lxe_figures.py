@@ -36,11 +36,12 @@ def lxe_figures(config: Config, seed: int = 1) -> list[dict[str, Any]]:
     over 4,096 tokens or clusters, twice. ``dpe.mac_occupancy_*``: DPE beats over cycles. Scores
     end in the score memory; ``score_path.rows_per_second`` is their rate with a receiver that
     always takes, ``wtu.rows_per_second`` the WTU's for the same rows, both at 800 MHz.
+    ``compiled.cycles_per_second``: of the attention job, by the clock on the wall.
 
     Raises :class:`vrex.HardwareError` when what comes out is not what the reference says.
     """
     text = emit(config, "lxe")
-    figures = [*_generation(config)]
+    figures = _generation(config)
     attention = _run(config, text, _attention(config, seed))
     scored = _scores(config, seed)
     scores = _run(config, text, scored)
@@ -48,6 +49,7 @@ def lxe_figures(config: Config, seed: int = 1) -> list[dict[str, Any]]:
         figures.append((f"dpe.utilisation_{name}", measured["utilisation"], "cycles per cycle"))
         figures.append((f"dpe.mac_occupancy_{name}", measured["occupancy"], "MACs per MAC"))
         figures.append((f"dpe.cycles_{name}", measured["cycles"], "cycles"))
+    figures.append(("compiled.cycles_per_second", attention["rate"], "cycles/s"))
     rows = len(scored.weights)
     wtu = _wtu_cycles(config, scores["weights"], rows)
     figures.append(("score_path.rows_per_second", rows * CLOCK / scores["cycles"], "rows/s"))
@@ -95,7 +97,9 @@ def _run(config: Config, text: str, sent: Traffic) -> dict[str, Any]:
     """Run ``sent``, compare all that comes out, and return what the commands' reports say."""
     device = CompiledDevice(text, "lxe")
     given = sent.arguments()
+    began = time.perf_counter()
     got = device.run(exchange(device, given))
+    seconds = time.perf_counter() - began
     sent.check(got)
     packer = Packer(LXELayouts(config).report)
     reports = [packer.unpack(int.from_bytes(beat.tobytes(), "little")) for beat in got["report"]]
@@ -104,6 +108,7 @@ def _run(config: Config, text: str, sent: Traffic) -> dict[str, Any]:
         "cycles": cycles,
         "utilisation": max(beats, len(given["matrix"])) / cycles,
         "occupancy": beats / cycles,
+        "rate": device.cycle / seconds,
         "weights": got["weights"],
     }
 
