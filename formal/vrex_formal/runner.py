@@ -11,11 +11,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from vrex.errors import UserError
-from vrex_formal import dpe_proofs, flow_proofs, hcu_proofs, sby, stream_proofs, wtu_proofs
+from vrex_formal import (
+    dpe_proofs,
+    flow_proofs,
+    hcu_proofs,
+    lxe_proofs,
+    sby,
+    stream_proofs,
+    wtu_proofs,
+)
 from vrex_formal.proof import Proof, Result, check
 
 WORK = Path("build/formal")
-MODULES = (stream_proofs, flow_proofs, hcu_proofs, wtu_proofs, dpe_proofs)
+MODULES = (stream_proofs, flow_proofs, hcu_proofs, wtu_proofs, dpe_proofs, lxe_proofs)
 
 PROOFS: dict[str, Proof] = {p.name: p for module in MODULES for p in module.PROOFS}
 """Every proof by its name."""

@@ -9,9 +9,10 @@ from vrex_formal.channels import channels
 from vrex_formal.proof import Proof
 from vrex_formal.rules import any_constant, any_sequence, given, sink, source, start
 from vrex_hw.config import Config, HCUConfig, WTUConfig
+from vrex_hw.fork import Fork
 from vrex_hw.hcu import HCU
 from vrex_hw.kvpu.aggregator import JOB, Aggregator
-from vrex_hw.kvpu.flow import Fork, RowGate
+from vrex_hw.kvpu.flow import RowGate
 from vrex_hw.kvpu.queue import JobQueue
 from vrex_hw.registers import QUEUE_DEPTH
 from vrex_hw.registers.block import RegisterBlock

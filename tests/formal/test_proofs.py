@@ -20,8 +20,8 @@ from vrex_formal import (
 )
 from vrex_hw.dpe.aligned_sum import AlignedSum
 from vrex_hw.dpe.normalise import Round
+from vrex_hw.fork import Fork
 from vrex_hw.hcu import HCU
-from vrex_hw.kvpu.flow import Fork
 from vrex_hw.wtu import WTU
 
 TIES = 0b1_1_10_1_1_10_1_1_10_1_1_10

@@ -8,8 +8,8 @@ from amaranth.lib.wiring import Out, connect, flipped
 
 from vrex_hw import axi
 from vrex_hw.config import Config
+from vrex_hw.fork import Fork
 from vrex_hw.kvpu import KVPU
-from vrex_hw.kvpu.flow import Fork
 from vrex_hw.kvpu.layouts import ENTRY_BYTES
 from vrex_hw.kvpu.ports import KVPUSignature
 from vrex_hw.lxe.lxe import LXE

@@ -8,12 +8,13 @@ from amaranth.lib.fifo import SyncFIFOBuffered
 
 from vrex_hw import axi
 from vrex_hw.config import Config
+from vrex_hw.fork import Fork
 from vrex_hw.hcu import HCU
 from vrex_hw.hcu.layouts import JOB as CLUSTER_JOB
 from vrex_hw.kvpu import layouts
 from vrex_hw.kvpu.aggregator import JOB as SELECT_JOB
 from vrex_hw.kvpu.aggregator import Aggregator
-from vrex_hw.kvpu.flow import Fork, RowGate, Watchdog
+from vrex_hw.kvpu.flow import RowGate, Watchdog
 from vrex_hw.kvpu.ports import KVPUSignature
 from vrex_hw.kvpu.queue import JobQueue
 from vrex_hw.registers import QUEUE_DEPTH, SINKS, SOURCES

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import connect, flipped
 
 from vrex_hw.config import Config
 from vrex_hw.dpe import DPE
-from vrex_hw.kvpu.flow import Fork
+from vrex_hw.fork import Fork
 from vrex_hw.lxe.activations import Activations
 from vrex_hw.lxe.hashing import Hashing
 from vrex_hw.lxe.issuer import Issuer
@@ -64,6 +64,7 @@ class LXE(wiring.Component):
         """Size every unit by ``config``."""
         self._config = config
         self._layouts = Layouts(config)
+        self._dpe, self._softmax = DPE(config.lxe), Softmax(config)
         super().__init__(LXESignature(config))
 
     @property
@@ -74,7 +75,7 @@ class LXE(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from the issue of a beat to its sums in the accumulator memory."""
-        return Operands.LATENCY + DPE(self._config.lxe).latency + Multiply.LATENCY
+        return Operands.LATENCY + self._dpe.latency + Multiply.LATENCY
 
     def elaborate(self, platform: Any) -> Module:
         """Chain the units: commands, passes, beats, sums, results."""
@@ -84,10 +85,10 @@ class LXE(wiring.Component):
         m.submodules.activations = activations = Activations(config)
         m.submodules.loader = loader = Loader(config)
         m.submodules.report = report = Report(config)
-        m.submodules.dpe = dpe = DPE(config.lxe)
+        m.submodules.dpe = dpe = self._dpe
         m.submodules.operands = operands = Operands(config)
         m.submodules.results = results = Results(config)
-        m.submodules.softmax = softmax = Softmax(config)
+        m.submodules.softmax = softmax = self._softmax
         m.submodules.scores = scores = Scores(config)
         m.submodules.mean_unit = mean = Mean(config)
         m.submodules.issuer = issuer = Issuer(config, self.latency + softmax.latency + 2)
