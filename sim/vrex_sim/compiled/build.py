@@ -1,9 +1,7 @@
 """Builds emitted Verilog into a shared library whose loop runs in C++ (``loop.h``)."""
 
 import os
-import re
 import subprocess
-from collections import Counter
 from pathlib import Path
 
 from vrex_sim import ports, verilate
@@ -29,11 +27,6 @@ VERILATOR = (
     "Vtop",
 )
 COMPILER = "-fPIC -fno-gnu-unique -fvisibility=hidden -std=c++17"
-HIERARCHICAL = ("--hierarchical", "-MAKEFLAGS", "OPT_FAST=-O3")
-"""A design large enough for blocks of its own is worth the compiler's time."""
-LARGE = 5_000_000
-"""Bytes of Verilog, every place counted, from which on a repeated module is a block."""
-_INSTANCE = re.compile(r"^  \\?(\S+) +\\?\S+ +\($", re.M)
 LINKER = "-shared -Wl,-Bsymbolic"
 
 
@@ -43,7 +36,7 @@ def build(verilog: str, top: str) -> Path:
     Raises UserError when a tool is missing and BuildError when Verilator or the compiler fails.
     """
     sources = [(HERE / name).read_text() for name in SOURCES]
-    parts = ["compiled", verilog, top, *sources, *VERILATOR, *HIERARCHICAL, COMPILER, LINKER]
+    parts = ["compiled", verilog, top, *sources, *VERILATOR, COMPILER, LINKER]
     return verilate.cached(top, parts, lambda where: _build(verilog, top, where)) / LIBRARY
 
 
@@ -52,7 +45,7 @@ def _build(verilog: str, top: str, where: Path) -> None:
     (where / "model.h").write_text(model(*ports.group(ports.read(verilog, top))))
     for name in SOURCES:
         (where / name).write_text((HERE / name).read_text())
-    blocks, shared = repeated(verilog)
+    blocks, shared = verilate.repeated(verilog)
     control = [f'hier_block -module "{name}"' for name in blocks]
     control += [f'no_inline -module "{name}"' for name in shared]
     (where / "control.vlt").write_text("\n".join(["`verilator_config", *control, ""]))
@@ -60,36 +53,13 @@ def _build(verilog: str, top: str, where: Path) -> None:
     with verilate.toolchain(), log.open("w") as out:
         command = [
             *("verilator", *VERILATOR, "--top-module", top, "--Mdir", "."),
-            *(HIERARCHICAL if blocks else ()),
+            *(verilate.HIERARCHICAL if blocks else ()),
             *("-j", str(os.cpu_count() or 1), "-CFLAGS", COMPILER, "-LDFLAGS", LINKER),
             *("-o", LIBRARY, "control.vlt", f"{top}.v", "harness.cpp"),
         ]
         done = subprocess.run(command, cwd=where, stdout=out, stderr=subprocess.STDOUT)
     if done.returncode:
         raise BuildError(f"{top} does not build, log {log}:\n{verilate.tail(log)}")
-
-
-def repeated(verilog: str) -> tuple[list[str], list[str]]:
-    """Return the modules that Verilator compiles by themselves, and others that stand repeatedly.
-
-    The first are large ones: they are verilated and compiled once however often they stand, where
-    flattened into the top they would take minutes and gigabytes. What is inside them is in
-    neither list.
-    """
-    bodies = dict(re.findall(r"^(?s:module \\?(\S+?)\s*\((.*?)^endmodule)", verilog, re.M))
-    inside = {
-        name: Counter(child for child in _INSTANCE.findall(body) if child in bodies)
-        for name, body in bodies.items()
-    }
-    places = sum(inside.values(), Counter())
-
-    def below(name: str) -> set[str]:
-        return {name}.union(*(below(child) for child in inside[name]))
-
-    often = sorted(name for name in bodies if places[name] > 1)
-    blocks = [n for n in often if sum(len(bodies[m]) for m in below(n)) * places[n] > LARGE]
-    hidden = set().union(*(below(name) for name in blocks))
-    return blocks, [name for name in often if name not in hidden]
 
 
 def model(streams: list[Stream], plain: list[Port]) -> str:
