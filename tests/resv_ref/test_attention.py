@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -233,6 +234,11 @@ def test_tokens_that_no_row_attends_change_nothing(window: int) -> None:
     assert torch.equal(light_attention(q, k, v, limits, beat=8, window=window), got)
     short = light_attention(q, k[:20], v[:20], limits, beat=8, window=window)
     assert torch.equal(short, got)
+    for before, after in pairwise(tiles(q, k, v, limits, beat=8, window=window)):
+        dead = ~after.live.any(1)
+        assert bool(dead.any())
+        for name in ("maximum", "total", "output"):
+            assert torch.equal(getattr(after, name)[dead], getattr(before, name)[dead])
 
 
 def test_leading_dimensions_are_apart() -> None:

@@ -82,7 +82,8 @@ def test_a_row_of_nan_takes_all_clusters_or_the_cap_and_harms_no_other(small: Tr
 def test_every_row_attends_its_tokens_in_order(small: Trace, engine: str, query: str) -> None:
     """Sinks, selected clusters, open clusters, then the frame up to the row's own token."""
     params = small.params.replace(query=query)
-    resv = ReSV(params, engine=engine, beat=8)
+    rough = {"beat": 4, "window": 10}  # so that the order of the tokens shows
+    resv = ReSV(params, engine=engine, **rough)
     keys, values = (torch.cat([run.frame(small, f)[n] for f in range(20)]) for n in "kv")
     for f in range(small.frames):
         frame, stored = run.frame(small, f), resv.stored
@@ -103,7 +104,7 @@ def test_every_row_attends_its_tokens_in_order(small: Trace, engine: str, query:
             k, v, q = keys[order, kv], values[order, kv], frame["q"][token, head][None]
             limits = torch.tensor([len(order)])
             if engine == "exact":
-                wanted = light_attention(q, k, v, limits, beat=8)[0]
+                wanted = light_attention(q, k, v, limits, **rough)[0]
                 assert torch.equal(one.attention[token, head], wanted)
             else:
                 wanted = torch.softmax(q.float() @ k.float().T / 4, -1) @ v.float()
