@@ -3,13 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from amaranth.hdl import Module, Signal
-from amaranth.sim import Simulator
 
 from resv_ref.numerics import fp32, to_bf16
 from vrex_hw.vpe.add import Add
 from vrex_hw.vpe.bf16 import Round
-from vrex_hw.vpe.fp32 import shift_exponent
 from vrex_hw.vpe.multiply import Multiply
 from vrex_sim.lanes import compute
 
@@ -67,25 +64,3 @@ def test_bf16_round_equals_the_reference():
     got = compute(Round, Round.LATENCY, "y", bits=16, x=x)
     expected = to_bf16(torch.from_numpy(x.view(np.int32)).view(torch.float32))
     assert np.array_equal(got, expected.view(torch.int16).numpy().view(np.uint16))
-
-
-def test_shift_exponent_equals_the_reference():
-    m, value, places, shifted = Module(), Signal(32), Signal(8), Signal(32)
-    m.d.comb += shifted.eq(shift_exponent(value, places))
-    numbers = np.array([*CORNERS[:-4], 0x7FC00000], np.uint32)
-    numbers = np.concatenate([numbers, numbers[:-1] | np.uint32(1 << 31)])
-    steps = np.array([0, 1, 2, 22, 23, 24, 125, 126, 127, 253, 254, 255])
-    x = torch.from_numpy(numbers.view(np.int32)).view(torch.float32)
-    expected = fp32.shift_down(x[:, None], torch.from_numpy(steps)).view(torch.int32).numpy()
-
-    async def bench(ctx):
-        for i, number in enumerate(numbers.tolist()):
-            for j, step in enumerate(steps.tolist()):
-                ctx.set(value, number)
-                ctx.set(places, step)
-                want = int(expected[i, j]) & 0xFFFFFFFF
-                assert ctx.get(shifted) == want, (hex(number), step)
-
-    simulator = Simulator(m)
-    simulator.add_testbench(bench)
-    simulator.run()
