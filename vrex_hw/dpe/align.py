@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from vrex_hw.dpe.pipeline import delay, register
+from vrex_hw.dpe.pipeline import register
 
 FINE = 3
 """Low bits of the shift that the first step does: it leaves fewer bits to hold than the rest."""
@@ -16,20 +16,19 @@ FINE = 3
 class Aligner(wiring.Component):
     """The first step: the distance to the largest exponent, and a shift right by up to 7 bits.
 
-    ``largest`` comes ``search`` cycles after ``exponent`` and is at least as large; ``magnitude``
-    and ``negative`` come a cycle after ``largest``. A cycle after those come ``fine``, the
+    ``largest`` comes with ``exponent`` and is at least as large; ``magnitude`` and ``negative``
+    come a cycle later. A cycle after those come ``fine``, the
     magnitude, complemented if negative and shifted by the distance's low bits, and ``coarse``,
     its high bits, for :func:`aligned`. A distance beyond the window counts as all ones.
 
     Parameters
     ----------
     bits, exponent_bits, window : widths of ``magnitude``, of the exponents and of what is kept.
-    search : cycles, 0 or more.
     """
 
-    def __init__(self, bits: int, exponent_bits: int, window: int, search: int) -> None:
+    def __init__(self, bits: int, exponent_bits: int, window: int) -> None:
         """Size the ports."""
-        self._window, self._search = window, search
+        self._window = window
         self._shift_bits = ceil_log2(window + 1)
         super().__init__(
             {
@@ -46,8 +45,8 @@ class Aligner(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         """A subtraction, then a shift."""
         m = Module()
-        late = delay(m, self.exponent, self._search, "exponent")
-        distance = register(m, _saturate(self.largest - late, self._shift_bits), "distance")
+        distance = self.largest - self.exponent
+        distance = register(m, _saturate(distance, self._shift_bits), "distance")
         bits = self.magnitude ^ self.negative.replicate(len(self.magnitude))
         for k in range(FINE):
             bits = _shift(bits, 1 << k, distance[k], self.negative, self._window)

@@ -78,13 +78,15 @@ class AlignedSum(wiring.Component):
         """Find the largest exponent, align, add."""
         m = Module()
         largest = self._largest(m)
+        search = self.magnitude_delay - 1
+        late = delay(m, self.exponents, search, "exponents")
+        bits = len(self.acc_exponent)
         terms = [
-            self._term(m, platform, f"{k}", largest, *lane)
-            for k, lane in enumerate(
-                zip(self.exponents, self.magnitudes, self.negatives, strict=True)
-            )
+            self._term(m, platform, f"{k}", largest, late.word_select(k, bits), *lane)
+            for k, lane in enumerate(zip(self.magnitudes, self.negatives, strict=True))
         ]
-        acc_lane = self.acc_exponent, self.acc_magnitude, self.acc_negative
+        acc_late = delay(m, self.acc_exponent, search, "acc_exponent")
+        acc_lane = acc_late, self.acc_magnitude, self.acc_negative
         acc = self._term(m, platform, "acc", largest, *acc_lane)
         m.d.comb += [
             self.total.eq(self._add(m, terms, acc)),
@@ -102,7 +104,7 @@ class AlignedSum(wiring.Component):
         magnitude: Value,
         negative: Value,
     ) -> Term:
-        sizes = (len(magnitude), len(exponent), self.window, self.magnitude_delay - 1)
+        sizes = (len(magnitude), len(exponent), self.window)
         module = f"dpe_aligner_{'_'.join(map(str, sizes))}"
         unit = place(m, platform, f"aligner_{name}", module, lambda: Aligner(*sizes))
         m.d.comb += [

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module
+from amaranth.hdl import Cat, Const, Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from vrex_hw.dpe.layouts import BF16
-from vrex_hw.dpe.pipeline import delay, register
+from vrex_hw.dpe.pipeline import register
 from vrex_hw.hierarchy import place
 from vrex_hw.multiplier import Multiplier
 
@@ -15,46 +14,44 @@ BIAS = 127
 SIGNIFICAND_BITS = 8
 """Bits of a BF16's significand, the leading 1 included."""
 MAGNITUDE_BITS = 2 * SIGNIFICAND_BITS
+FIELD_BITS = 8
+"""Bits of an exponent field."""
 EXPONENT_BITS = 9
 """Bits of a sum of two exponent fields."""
 
 
 class Product(wiring.Component):
-    """The exact product of two BF16 numbers, as a term of an aligned sum.
+    """The exact product of two BF16 numbers but for its sign, as a term of an aligned sum.
 
-    A cycle after ``a``, ``b`` and ``live``: ``exponent``, the sum of the two fields, which is 2 or
-    more, or 0 where an input is zero, subnormal or not live; and ``poison``, that an input is
-    live and non-finite. After ``wait`` cycles: ``magnitude``, of two integer bits and 14 of
-    fraction, and its sign; where the exponent is 0 they are any value.
-
-    Parameters
-    ----------
-    wait : cycles, the multiplier's latency or more.
+    A cycle after ``a_field``, ``b_field`` (the exponent fields) and ``live``: ``exponent``, the
+    sum of the two, which is 2 or more, or 0 where an input is zero, subnormal or not live; and
+    ``poison``, that an input is live and non-finite. ``Multiplier.LATENCY`` cycles after the
+    fractions: ``magnitude``, of two integer bits and 14 of fraction; where the exponent is 0 it
+    is any value. The fractions may thus come later than the fields.
     """
 
-    def __init__(self, wait: int) -> None:
-        """Raise ValueError when the multiplier needs longer."""
-        if wait < Multiplier.LATENCY:
-            raise ValueError(f"product: wait is {wait}: it must be {Multiplier.LATENCY} or more")
-        self._wait = wait
+    def __init__(self) -> None:
+        """Make it."""
         super().__init__(
             {
-                "a": In(BF16),
-                "b": In(BF16),
+                "a_field": In(FIELD_BITS),
+                "b_field": In(FIELD_BITS),
                 "live": In(1),
+                "a_fraction": In(SIGNIFICAND_BITS - 1),
+                "b_fraction": In(SIGNIFICAND_BITS - 1),
                 "exponent": Out(EXPONENT_BITS),
                 "poison": Out(1),
                 "magnitude": Out(MAGNITUDE_BITS),
-                "negative": Out(1),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """Add the fields; hold the significands and multiply them late: they are narrower."""
+        """Add the fields, multiply the significands."""
         m = Module()
-        a, b = self.a[7:15], self.b[7:15]
+        a, b = self.a_field, self.b_field
         counts = self.live & a.any() & b.any()
-        exponent = (a + b) & counts.replicate(EXPONENT_BITS)
+        # Such a choice is a flip-flop's synchronous reset where it has one.
+        exponent = Mux(counts, a + b, 0)
         poison = self.live & (a.all() | b.all())
         multiplier = place(
             m,
@@ -63,14 +60,12 @@ class Product(wiring.Component):
             "dpe_multiplier",
             lambda: Multiplier(SIGNIFICAND_BITS, SIGNIFICAND_BITS),
         )
-        before = self._wait - Multiplier.LATENCY
         one = Const(1, 1)
         m.d.comb += [
             self.exponent.eq(register(m, exponent, "sum_of_fields")),
             self.poison.eq(register(m, poison, "non_finite")),
-            multiplier.a.eq(Cat(delay(m, self.a[:7], before, "a_fraction"), one)),
-            multiplier.b.eq(Cat(delay(m, self.b[:7], before, "b_fraction"), one)),
+            multiplier.a.eq(Cat(self.a_fraction, one)),
+            multiplier.b.eq(Cat(self.b_fraction, one)),
             self.magnitude.eq(multiplier.product),
-            self.negative.eq(delay(m, self.a[-1] ^ self.b[-1], self._wait, "sign")),
         ]
         return m

@@ -13,6 +13,7 @@ from vrex_hw.dpe.normalise import Normalise, Round
 from vrex_hw.dpe.pipeline import delay, register
 from vrex_hw.dpe.product import BIAS, EXPONENT_BITS, MAGNITUDE_BITS, Product
 from vrex_hw.hierarchy import place
+from vrex_hw.multiplier import Multiplier
 
 WIDE_EXPONENT_BITS = 11
 """Bits of a signed exponent before it is known whether the result fits."""
@@ -61,18 +62,25 @@ class Tree(wiring.Component):
             window=self.window,
         )
         until_product = 1 + aligned.magnitude_delay
+        # Significands and signs are held for all products together: few wide registers.
+        wait = until_product - Multiplier.LATENCY
+        a_fractions = delay(m, Cat(a[:7] for a in self.a), wait, "a_fractions")
+        b_fractions = delay(m, Cat(b[:7] for b in self.b), wait, "b_fractions")
+        signs = Cat(a[-1] ^ b[-1] for a, b in zip(self.a, self.b, strict=True))
         poisons = []
         for k in range(self.width):
-            product = self._product(platform, m, f"product{k}", until_product)
+            product = place(m, platform, f"product{k}", "dpe_product", Product)
             m.d.comb += [
-                product.a.eq(self.a[k]),
-                product.b.eq(self.b[k]),
+                product.a_field.eq(self.a[k][7:15]),
+                product.b_field.eq(self.b[k][7:15]),
                 product.live.eq(self.live[k]),
+                product.a_fraction.eq(a_fractions.word_select(k, 7)),
+                product.b_fraction.eq(b_fractions.word_select(k, 7)),
                 aligned.exponents[k].eq(product.exponent),
                 aligned.magnitudes[k].eq(product.magnitude),
-                aligned.negatives[k].eq(product.negative),
             ]
             poisons.append(product.poison)
+        m.d.comb += aligned.negatives.eq(delay(m, signs, until_product, "signs"))
         field = self.acc[23:31]
         acc_exponent = Mux(field.any(), field + BIAS, 0)
         acc = delay(m, self.acc, until_product, "acc")
@@ -84,9 +92,6 @@ class Tree(wiring.Component):
         poisons.append(register(m, field.all(), "acc_poison"))
         self._finish(m, aligned, register(m, Cat(poisons).any(), "poisoned"))
         return m
-
-    def _product(self, platform: Any, m: Module, name: str, wait: int) -> Any:
-        return place(m, platform, name, f"dpe_product_{wait}", lambda: Product(wait))
 
     def _finish(self, m: Module, aligned: AlignedSum, poisoned: Value) -> None:
         """Normalise and round the sum; ``poisoned`` is 2 cycles old."""
