@@ -29,9 +29,10 @@ def synth(
     from vrex_hw import config
 
     if liberty:
-        from vrex_synth import area
+        from vrex_synth import area, dpe
 
         figures = area.figures(config.load(config_name or "core"), list(liberty))
+        figures += dpe.figures(list(liberty))
         for figure in figures:
             click.echo("{name:32} {value:>14.6g} {unit:12} {config}".format(**figure))
     elif board:
