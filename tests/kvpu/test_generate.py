@@ -64,8 +64,8 @@ def test_core_is_generated_in_time(tmp_path):
 
 
 def test_an_unknown_top_is_refused(tmp_path):
-    with pytest.raises(UserError, match="unknown top 'lxe': known are kvpu, hcu, wtu"):
-        generate(TINY, top="lxe", out_dir=tmp_path / "new")
+    with pytest.raises(UserError, match="unknown top 'kvmu': known are core, kvpu, lxe, hcu, wtu"):
+        generate(TINY, top="kvmu", out_dir=tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 

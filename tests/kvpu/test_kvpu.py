@@ -1,7 +1,5 @@
 """The KVPU on emitted Verilog, over its AXI ports."""
 
-from dataclasses import asdict
-
 import pytest
 
 from vrex_hw.config import CONFIGS, Config, HCUConfig, WTUConfig
@@ -17,7 +15,7 @@ ODD = Config(
 
 
 def run(config, bench, **arguments):
-    runner.run(emit(config), "kvpu", bench, {**asdict(config), **arguments})
+    runner.run(emit(config), "kvpu", bench, {"config": config.to_dict(), **arguments})
 
 
 @pytest.mark.parametrize(

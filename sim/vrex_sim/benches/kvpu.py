@@ -1,7 +1,7 @@
 """Bench of the KVPU: registers, jobs of both kinds side by side, and everything that goes wrong.
 
-Arguments: ``hcu``, ``wtu`` and ``head_dims`` of the configuration, ``seed``, ``idle``, ``stall``
-and ``jobs``, how many jobs of each kind the random traffic has.
+Arguments: ``config``, its fields (:meth:`vrex_hw.config.Config.to_dict`), ``seed``, ``idle``,
+``stall`` and ``jobs``, how many jobs of each kind the random traffic has.
 """
 
 import random
@@ -9,7 +9,7 @@ from typing import Any
 
 import cocotb
 
-from vrex_hw.config import Config, HCUConfig, WTUConfig
+from vrex_hw.config import from_dict
 from vrex_sim.benches import kvpu_traffic as traffic
 from vrex_sim.compare import equal
 from vrex_sim.exchange import arguments
@@ -20,8 +20,7 @@ def make(dut: Any, *, patience: int = 100_000, busy: bool = True) -> Kvpu:
     """Make the bus from the bench's arguments; ``busy``: with idling and back-pressure."""
     a = arguments()
     pauses = {"idle": a["idle"], "stall": a["stall"]} if busy else {}
-    hcu, wtu = HCUConfig(**a["hcu"]), WTUConfig(**a["wtu"])
-    config = Config(head_dims=tuple(a["head_dims"]), hcu=hcu, wtu=wtu)
+    config = from_dict(a["config"])
     return Kvpu(dut, config, seed=a["seed"], patience=patience, **pauses)
 
 
