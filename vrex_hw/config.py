@@ -145,8 +145,44 @@ class LXEConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KVMUConfig:
+    """KV cache management unit (paper: KVMU): memory and link, and what a KV head keeps where.
+
+    Memory is counted in *lines* of one row of the LXE's matrix, ``2 * lxe.side`` bytes.
+    """
+
+    bus_bytes: int = 128
+    """Data bytes of the AXI4 port to device memory, a power of two, 4 to ``2 * lxe.side``."""
+    address_bits: int = 40
+    """Byte address bits of that port, 32 to 64."""
+    slot_tokens: int = 32
+    """Tokens of a slot, the room of one cluster: a power of two, 4 to 256; bounds cluster_cap."""
+    window_slots: int = 512
+    """Slots of a head's open clusters, a power of two, 4 to 16384: so many may be open at once."""
+    resident_slots: int = 1024
+    """Most slots of a head for fetched clusters that stay, a power of two, 2 to 4096."""
+    request_lines: int = 512
+    """Most lines of a request to the host link, a power of two, 64 to 32768."""
+    outstanding: int = 8
+    """Requests under way on the host link, a power of two, 2 to 64."""
+    jobs: int = 8
+    """Jobs that wait in the core, a power of two, 2 to 64."""
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        _check_power("kvmu", self, "bus_bytes", 4, 128)
+        _check("kvmu", self, "address_bits", 32, 64)
+        _check_power("kvmu", self, "slot_tokens", 4, 256)
+        _check_power("kvmu", self, "window_slots", 4, 16384)
+        _check_power("kvmu", self, "resident_slots", 2, 4096)
+        _check_power("kvmu", self, "request_lines", 64, 32768)
+        _check_power("kvmu", self, "outstanding", 2, 64)
+        _check_power("kvmu", self, "jobs", 2, 64)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
-    """One V-Rex core. Units that have no RTL yet have no field here."""
+    """One V-Rex core."""
 
     name: str = "custom"
     """Names the configuration in manifests and reports."""
@@ -155,6 +191,7 @@ class Config:
     hcu: HCUConfig = field(default_factory=HCUConfig)
     wtu: WTUConfig = field(default_factory=WTUConfig)
     lxe: LXEConfig = field(default_factory=LXEConfig)
+    kvmu: KVMUConfig = field(default_factory=KVMUConfig)
 
     def __post_init__(self) -> None:
         """Check what spans the units."""
@@ -173,6 +210,28 @@ class Config:
                 f"configuration: wtu.lanes is {self.wtu.lanes}: it must be lxe.side, "
                 f"{self.lxe.side}, or less, as a word of scores holds {self.lxe.side}"
             )
+
+    def require_core(self) -> None:
+        """Refuse what the units can do but the whole core cannot (bounds of its memory's layout).
+
+        Raises :class:`~vrex.errors.UserError`.
+        """
+        line, wanted = 2 * self.lxe.side, None
+        if self.lxe.side < 8:
+            wanted = f"lxe.side is {self.lxe.side}: it must be 8 or more, as a line holds an entry"
+        elif self.lxe.load_rows != 1:
+            wanted = f"lxe.load_rows is {self.lxe.load_rows}: it must be 1, a line is a row"
+        elif self.kvmu.bus_bytes > line:
+            wanted = f"kvmu.bus_bytes is {self.kvmu.bus_bytes}: it must be {line} or less, a line"
+        for dimension in self.head_dims:
+            beats = -(-dimension // self.lxe.side)
+            if beats & (beats - 1):
+                wanted = (
+                    f"head_dims has {dimension}: it must be lxe.side, {self.lxe.side}, times a "
+                    "power of two, or less than lxe.side"
+                )
+        if wanted:
+            raise UserError(f"configuration {self.name}, top core: {wanted}")
 
     @property
     def chunks(self) -> int:
@@ -198,6 +257,14 @@ CONFIGS: dict[str, Config] = {
         hcu=HCUConfig(joinable=256, open=512),
         wtu=WTUConfig(lanes=8, entries=1024),
         lxe=LXEConfig(side=8, score_rows=10),
+        kvmu=KVMUConfig(
+            bus_bytes=16,
+            address_bits=32,
+            window_slots=256,
+            resident_slots=256,
+            outstanding=4,
+            jobs=4,
+        ),
     ),
     "tiny": Config(
         name="tiny",
@@ -205,6 +272,16 @@ CONFIGS: dict[str, Config] = {
         hcu=HCUConfig(hyperplanes=32, width=16, joinable=16, open=64),
         wtu=WTUConfig(lanes=4, entries=64, candidates=4),
         lxe=LXEConfig(side=8, rows=12, score_rows=4),
+        kvmu=KVMUConfig(
+            bus_bytes=8,
+            address_bits=32,
+            slot_tokens=8,
+            window_slots=64,
+            resident_slots=8,
+            request_lines=64,
+            outstanding=4,
+            jobs=4,
+        ),
     ),
 }
 """The named configurations: the paper's core, what fits an LFE5U-85F, and fast tests."""
@@ -213,8 +290,8 @@ CONFIGS: dict[str, Config] = {
 def load(name_or_file: str) -> Config:
     """Return a named configuration, or read one from a TOML file (a path that ends in .toml).
 
-    A file has the fields of :class:`Config`; ``[hcu]``, ``[wtu]`` and ``[lxe]`` are tables, a
-    missing field takes its default. Raises :class:`~vrex.errors.UserError`.
+    A file has the fields of :class:`Config`; ``[hcu]``, ``[wtu]``, ``[lxe]`` and ``[kvmu]`` are
+    tables, a missing field takes its default. Raises :class:`~vrex.errors.UserError`.
     """
     if name_or_file in CONFIGS:
         return CONFIGS[name_or_file]
@@ -236,7 +313,12 @@ def from_dict(values: dict[str, Any], where: str = "configuration") -> Config:
 
     ``where`` they come from is named in errors. Raises :class:`~vrex.errors.UserError`.
     """
-    tables: dict[str, Any] = {"hcu": HCUConfig, "wtu": WTUConfig, "lxe": LXEConfig}
+    tables: dict[str, Any] = {
+        "hcu": HCUConfig,
+        "wtu": WTUConfig,
+        "lxe": LXEConfig,
+        "kvmu": KVMUConfig,
+    }
     made: dict[str, Any] = {}
     known = [f.name for f in dataclasses.fields(Config)]
     for name, value in values.items():
