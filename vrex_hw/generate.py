@@ -35,12 +35,11 @@ TOPS: dict[str, Callable[[Config], wiring.Component]] = {
 """What can be a top, by the name of its module."""
 AXI = re.compile("[sm]_axi")
 """What the names of AXI interfaces begin with."""
-HEADER = "vrex_kvpu.h"
 MANIFEST = "manifest.json"
 
 
 def generate(config: Config, *, top: str, out_dir: Path) -> list[Path]:
-    """Write ``TOP.v``, ``manifest.json`` and, for core and kvpu, ``vrex_kvpu.h`` into ``out_dir``.
+    """Write ``TOP.v``, ``manifest.json`` and ``vrex_TOP.h`` where it has registers.
 
     Returns the paths. The same configuration gives the same bytes on every machine that has the
     same version of this package and of Amaranth. Raises :class:`~vrex.errors.UserError` for an
@@ -49,7 +48,7 @@ def generate(config: Config, *, top: str, out_dir: Path) -> list[Path]:
     unit = _make(config, top)
     files = {f"{top}.v": _emit(config, top, unit)}
     if top in REGISTERED:
-        files[HEADER] = c_header(config)
+        files[f"vrex_{top}.h"] = c_header(REGISTERED[top], config)
     hashes = {name: hashlib.sha256(body.encode()).hexdigest() for name, body in files.items()}
     manifest = describe(config, top, ports(unit), hashes)
     files[MANIFEST] = json.dumps(manifest, indent=2) + "\n"

@@ -9,10 +9,12 @@ from amaranth.lib import data
 from vrex_hw.config import NUMBER_BITS, Config
 from vrex_hw.kvpu.layouts import stream_layouts
 from vrex_hw.lxe.layouts import COLUMN_BITS
-from vrex_hw.registers.map import QUEUE_DEPTH, REGISTERS, VERSION
+from vrex_hw.registers import CORE, KVPU
+from vrex_hw.registers.kvpu import QUEUE_DEPTH
+from vrex_hw.registers.model import VERSION
 
-REGISTERED = ("core", "kvpu")
-"""The tops that have the registers."""
+REGISTERED = {"core": CORE, "kvpu": KVPU}
+"""The tops that have registers, and which."""
 FORMAT = 1
 """Version of the manifest's own form."""
 
@@ -44,7 +46,7 @@ def describe(
             if name in there
         }
         manifest["register_map_version"] = f"{VERSION:#010x}"
-        manifest["registers"] = {r.name: f"{r.offset:#05x}" for r in REGISTERS}
+        manifest["registers"] = {r.name: f"{r.offset:#05x}" for r in REGISTERED[top].registers}
     manifest["files"] = files
     return manifest
 

@@ -27,7 +27,7 @@ from vrex_hw.config import WTUConfig
 from vrex_hw.fork import Fork
 from vrex_hw.kvpu.aggregator import Aggregator
 from vrex_hw.kvpu.queue import JobQueue
-from vrex_hw.registers import QUEUE_DEPTH
+from vrex_hw.registers.kvpu import QUEUE_DEPTH
 from vrex_hw.wtu import emitter
 
 BIT = data.StructLayout({"bit": 1})

@@ -14,8 +14,9 @@ from vrex_hw.hcu import HCU
 from vrex_hw.kvpu.aggregator import JOB, Aggregator
 from vrex_hw.kvpu.flow import RowGate
 from vrex_hw.kvpu.queue import JobQueue
-from vrex_hw.registers import QUEUE_DEPTH
+from vrex_hw.registers import KVPU as KVPU_MAP
 from vrex_hw.registers.block import RegisterBlock
+from vrex_hw.registers.kvpu import QUEUE_DEPTH
 from vrex_hw.wtu import WTU
 from vrex_hw.wtu.layouts import Layouts
 
@@ -83,7 +84,7 @@ PROOFS = [
     _to_depth("hcu", lambda: surround(HCU(HCU_SIZES)), 36),
     _to_depth("wtu", lambda: surround(WTU(WTU_SIZES)), 32),
     _to_depth("aggregator", lambda: surround(Aggregator(WTU_SIZES)), 26),
-    _for_ever("registers", lambda: surround(RegisterBlock(Config()), steady=False)),
+    _for_ever("registers", lambda: surround(RegisterBlock(KVPU_MAP, Config()), steady=False)),
     _for_ever("fork", lambda: surround(Fork(JOB))),
     _for_ever("rowgate", lambda: surround(RowGate(JOB, Layouts(WTU_SIZES).selected))),
     _to_depth("jobqueue", queue, 14),

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vrex_hw.config import from_dict
-from vrex_hw.registers import ADDRESS, MASK, QUEUE_DEPTH
-from vrex_hw.registers.map import COUNTERS, FAULTS
+from vrex_hw.registers import KVPU
+from vrex_hw.registers.kvpu import COUNTERS, FAULTS, QUEUE_DEPTH
 from vrex_sim.device import Device
 from vrex_sim.head import INDEX, Head
 from vrex_sim.lxe_jobs import Beats, LXEJobs
@@ -44,7 +44,7 @@ class CoreHost:
     def __init__(self, device: Device, given: dict[str, Any], progress: Progress) -> None:
         """Attach to the device's streams and registers."""
         self.device, self.given, self.progress = device, given, progress
-        self.registers = Registers(device, "s_axil", ADDRESS)
+        self.registers = Registers(device, "s_axil", KVPU.address)
         self.lxe = LXEJobs(from_dict(given["config"]), given["q"].shape[3])
         lengths = given["lengths"]
         self.frames, kv_heads = len(lengths), given["k"].shape[2]
@@ -90,7 +90,7 @@ class CoreHost:
         cycles = self.device.cycle
         status = await self.registers.read("status")
         for fault in FAULTS:
-            if status & MASK["status"][fault.name]:
+            if status & KVPU.mask["status"][fault.name]:
                 raise self.device.fault(f"status says {fault.name}: {fault.doc}")
         results = {
             "cycles": cycles,
@@ -121,7 +121,7 @@ class CoreHost:
         self.selects.append((f, h))
         queries = self._rows("q_score", f, h)
         rows = len(queries) if head.sealed else 0
-        await self.registers.write(rows=rows, command=MASK["command"]["start_select"])
+        await self.registers.write(rows=rows, command=KVPU.mask["command"]["start_select"])
         if rows:
             means, of_map = np.array(head.means), self.given["map"]
             self._send(self.lxe.score(queries, means, head.counts(), *of_map))
@@ -143,7 +143,7 @@ class CoreHost:
             tokens=len(keys),
             base=head.sealed & INDEX,
             entries=len(entries),
-            command=MASK["command"]["start_cluster"],
+            command=KVPU.mask["command"]["start_cluster"],
         )
         self._send(self.lxe.hash(keys, self.given["planes"]))
 

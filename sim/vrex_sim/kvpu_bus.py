@@ -20,7 +20,8 @@ from cocotbext.axi import (
 
 from vrex_hw.config import Config
 from vrex_hw.kvpu.layouts import ENTRY_BYTES, RESULT, stream_layouts
-from vrex_hw.registers import ADDRESS, MASK, SINKS, SOURCES
+from vrex_hw.registers import KVPU
+from vrex_hw.registers.kvpu import SINKS, SOURCES
 from vrex_sim import waves
 from vrex_sim.drivers import Bench, Packer
 
@@ -91,13 +92,13 @@ class Kvpu:
     async def write(self, **registers: int) -> None:
         """Write registers by name, in order; raises AssertionError for an error response."""
         for name, value in registers.items():
-            answer = await self.lite.write(ADDRESS[name], value.to_bytes(4, "little"))
+            answer = await self.lite.write(KVPU.address[name], value.to_bytes(4, "little"))
             if answer.resp != AxiResp.OKAY:
                 raise AssertionError(f"write of {name}: {answer.resp!r}")
 
     async def read(self, name: str) -> int:
         """Read a register by name; raises AssertionError for an error response."""
-        answer = await self.lite.read(ADDRESS[name], 4)
+        answer = await self.lite.read(KVPU.address[name], 4)
         if answer.resp != AxiResp.OKAY:
             raise AssertionError(f"read of {name}: {answer.resp!r}")
         return int.from_bytes(answer.data, "little")
@@ -105,7 +106,7 @@ class Kvpu:
     async def status(self) -> set[str]:
         """Return the names of the status bits that are set."""
         value = await self.read("status")
-        return {name for name, mask in MASK["status"].items() if value & mask}
+        return {name for name, mask in KVPU.mask["status"].items() if value & mask}
 
     async def start(self, kind: str, registers: Mapping[str, int]) -> None:
         """Write ``registers``, wait until the queue of ``kind`` has room, and start a job.
@@ -115,7 +116,7 @@ class Kvpu:
         await self.write(**registers)
         while f"{kind}_full" in await self.status():
             pass
-        await self.write(command=MASK["command"][f"start_{kind}"])
+        await self.write(command=KVPU.mask["command"][f"start_{kind}"])
 
     def send(self, name: str, beats: Iterable[Any]) -> None:
         """Queue beats for ``s_axis_table`` or ``s_axis_hash``: values of their layouts."""

@@ -10,7 +10,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from vrex_hw.axi import LiteSignature, Response
-from vrex_hw.registers import ADDRESS, ADDRESS_BITS
+from vrex_hw.registers import ADDRESS_BITS, KVPU
 from vrex_synth.players import MISMATCH
 
 
@@ -43,12 +43,12 @@ class Operation:
 
 def write(register: str, value: int) -> Operation:
     """Return a write to the register of that name."""
-    return Operation(Kind.WRITE, ADDRESS[register], value)
+    return Operation(Kind.WRITE, KVPU.address[register], value)
 
 
 def check(register: str, value: int) -> Operation:
     """Return a read of the register of that name, which must give ``value``."""
-    return Operation(Kind.CHECK, ADDRESS[register], value)
+    return Operation(Kind.CHECK, KVPU.address[register], value)
 
 
 WAIT = Operation(Kind.WAIT)

@@ -11,7 +11,7 @@ from resv_ref.wicsum import select
 from vrex import Params
 from vrex_hw.config import Config
 from vrex_hw.kvpu import layouts
-from vrex_hw.registers import MASK
+from vrex_hw.registers import KVPU
 from vrex_synth.players import beat_layout, digest
 from vrex_synth.sequencer import WAIT, Operation, check, write
 
@@ -57,7 +57,7 @@ def build(config: Config, seed: int = 1) -> Vectors:
     ]
     _cluster_jobs(vectors, config, params, rng)
     rows = _select_jobs(vectors, config, params, rng)
-    done = MASK["status"]["cluster_done"] | MASK["status"]["select_done"]
+    done = KVPU.mask["status"]["cluster_done"] | KVPU.mask["status"]["select_done"]
     vectors.program += [WAIT, check("wtu_rows", rows), check("status", done)]
     return vectors
 
@@ -109,7 +109,7 @@ def _cluster_job(vectors: Vectors, config: Config, head: _Head, tokens: int, res
         write("base", table.sealed),
         write("entries", 0 if resume else len(clusters)),
         write("resume", resume),
-        write("command", MASK["command"]["start_cluster"]),
+        write("command", KVPU.mask["command"]["start_cluster"]),
     ]
     entry = layouts.table_layout(config.hcu)
     for number in () if resume else clusters:
@@ -137,7 +137,7 @@ def _select_jobs(vectors: Vectors, config: Config, params: Params, rng: random.R
     for rows in jobs:
         vectors.program += [
             write("rows", len(rows)),
-            write("command", MASK["command"]["start_select"]),
+            write("command", KVPU.mask["command"]["start_select"]),
         ]
         union: set[int] = set()
         for weights in rows:

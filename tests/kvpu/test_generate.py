@@ -12,7 +12,7 @@ from vrex_hw import generate as generator
 from vrex_hw.config import CONFIGS
 from vrex_hw.generate import TOPS, emit, generate
 from vrex_hw.kvpu.layouts import stream_layouts
-from vrex_hw.registers import ADDRESS
+from vrex_hw.registers import KVPU
 
 TINY = CONFIGS["tiny"]
 
@@ -43,7 +43,7 @@ def test_the_manifest_tells_the_limits_streams_and_registers(tmp_path):
     assert manifest["limits"]["longest_row"] == 64
     assert manifest["limits"]["join_window"] == 16
     assert int(manifest["fingerprint"], 16) == TINY.fingerprint
-    assert {n: int(a, 16) for n, a in manifest["registers"].items()} == dict(ADDRESS)
+    assert {n: int(a, 16) for n, a in manifest["registers"].items()} == dict(KVPU.address)
     for name, layout in stream_layouts(TINY).items():
         assert manifest["streams"][name]["tdata_bits"] == layout.size
     assert manifest["streams"]["s_axis_row"]["fields"]["lanes.1.count"] == [48, 16]

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In
 from amaranth.sim import Simulator
 
 from vrex_hw.config import CONFIGS
+from vrex_hw.registers import KVPU
 from vrex_hw.registers.block import RegisterBlock
 from vrex_synth.sequencer import WAIT, Kind, Operation, Sequencer, check, write
 
@@ -21,7 +22,7 @@ class Bench(wiring.Component):
     def __init__(self, program):
         super().__init__()
         self.sequencer = Sequencer(program)
-        self.block = RegisterBlock(TINY)
+        self.block = RegisterBlock(KVPU, TINY)
 
     def elaborate(self, platform):
         m = Module()

@@ -13,7 +13,7 @@ class KVPUSignature(wiring.Signature):
     """The ports of the KVPU, in emitted Verilog ``INTERFACE_MEMBER`` (``s_axil_awaddr``).
 
     ========================= ====================================================================
-    ``s_axil``                AXI4-Lite, 12 bits of address: the registers (docs/registers.md)
+    ``s_axil``                AXI4-Lite, 12 bits of address: the registers (docs/registers-kvpu.md)
     ``s_axis_table``          open clusters of a cluster job, ascending
     ``s_axis_hash``           hash bits of a cluster job's tokens, in arrival order
     ``m_axis_assign``         a beat a token, then the trailer (TLAST): clusters sealed so far

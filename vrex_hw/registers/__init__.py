@@ -1,27 +1,7 @@
-"""The KVPU's registers: one description makes the RTL, the constants, the header and the page."""
+"""The registers of a top: one description makes the RTL, the constants, the header and the page."""
 
-from vrex_hw.registers.map import (
-    ADDRESS,
-    ADDRESS_BITS,
-    MASK,
-    QUEUE_DEPTH,
-    REGISTERS,
-    SINKS,
-    SOURCES,
-    Access,
-    Bit,
-    Register,
-)
+from vrex_hw.registers.core import CORE
+from vrex_hw.registers.kvpu import KVPU
+from vrex_hw.registers.model import ADDRESS_BITS, Access, Bit, Register, RegisterMap
 
-__all__ = [
-    "ADDRESS",
-    "ADDRESS_BITS",
-    "MASK",
-    "QUEUE_DEPTH",
-    "REGISTERS",
-    "SINKS",
-    "SOURCES",
-    "Access",
-    "Bit",
-    "Register",
-]
+__all__ = ["ADDRESS_BITS", "CORE", "KVPU", "Access", "Bit", "Register", "RegisterMap"]

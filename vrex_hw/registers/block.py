@@ -8,26 +8,11 @@ from amaranth.lib.wiring import In, Out
 
 from vrex_hw.axi import LiteSignature, Response
 from vrex_hw.config import Config
-from vrex_hw.registers.map import (
-    ADDRESS_BITS,
-    COMMANDS,
-    COUNTERS,
-    REGISTERS,
-    STATUS,
-    Access,
-    Register,
-    constants,
-)
-
-SETTINGS = data.StructLayout({r.name: r.bits for r in REGISTERS if r.access is Access.SETTING})
-RESET = {r.name: r.reset for r in REGISTERS if r.access is Access.SETTING}
-COMMAND = data.StructLayout({flag.name: 1 for flag in COMMANDS})
-EVENTS = data.StructLayout({flag.name: 1 for flag in STATUS})
-COUNTS = data.StructLayout({name: 32 for name, _ in COUNTERS})
+from vrex_hw.registers.model import ADDRESS_BITS, Access, Register, RegisterMap
 
 
 class RegisterBlock(wiring.Component):
-    """Registers of :mod:`vrex_hw.registers.map` on AXI4-Lite (our decision).
+    """The registers of a map on AXI4-Lite (our decision).
 
     ``bus`` takes one write and one read at a time: address and data of a write may come in either
     order; a write answers 2 cycles after it is complete, a read 3 cycles after its address. Byte
@@ -38,20 +23,23 @@ class RegisterBlock(wiring.Component):
     ``settings`` holds what was written; ``command`` has each bit high for the one cycle in which
     it was written as 1; ``events`` takes the level of level bits and a pulse for sticky ones (a
     pulse wins over clearing in the same cycle); ``counts`` are the units' counters, which are
-    never reset: ``clear_counters`` notes where they stand and reads subtract that; ``irq`` is
-    high while a status bit that ``interrupt_enable`` names is set.
+    never reset: ``clear_counters`` notes where they stand and reads subtract that; ``values`` are
+    read as they are; ``irq`` is high while a status bit that ``interrupt_enable`` names is set.
     """
 
-    def __init__(self, config: Config) -> None:
-        """Make the block with the constants of ``config``."""
-        self._constants = constants(config)
+    def __init__(self, registers: RegisterMap, config: Config) -> None:
+        """Make the block of ``registers`` with the constants of ``config``."""
+        self._map, self._constants = registers, registers.constants(config)
+        settings = registers.of(Access.SETTING)
+        reset = {r.name: r.reset for r in settings}
         super().__init__(
             {
                 "bus": In(LiteSignature(ADDRESS_BITS)),
-                "settings": Out(SETTINGS, init=RESET),
-                "command": Out(COMMAND),
-                "events": In(EVENTS),
-                "counts": In(COUNTS),
+                "settings": Out(data.StructLayout({r.name: r.bits for r in settings}), init=reset),
+                "command": Out(_bits(registers, Access.COMMAND)),
+                "events": In(_bits(registers, Access.STATUS)),
+                "counts": In(_words(registers, Access.COUNTER)),
+                "values": In(_words(registers, Access.VALUE)),
                 "irq": Out(1),
             }
         )
@@ -61,10 +49,12 @@ class RegisterBlock(wiring.Component):
         m = Module()
         status = self._status(m, self._write(m))
         values = dict(self._constants) | {"command": 0, "status": status}
-        for name in RESET:
-            values[name] = getattr(self.settings, name)
-        for name in COUNTS.members:
-            values[name] = getattr(self.counts, name)
+        for access, port in (
+            (Access.SETTING, self.settings),
+            (Access.COUNTER, self.counts),
+            (Access.VALUE, self.values),
+        ):
+            values |= {r.name: getattr(port, r.name) for r in self._map.of(access)}
         self._read(m, values)
         m.d.sync += self.irq.eq((status & self.settings.interrupt_enable).any())
         return m
@@ -92,7 +82,7 @@ class RegisterBlock(wiring.Component):
             m.d.sync += [have_address.eq(0), have_data.eq(0), bus.bvalid.eq(1)]
             m.d.sync += bus.bresp.eq(Response.OKAY)
             with m.Switch(address[2:]):
-                for register in REGISTERS:
+                for register in self._map.registers:
                     with m.Case(register.offset >> 2):
                         self._take(m, register, word, strobe)
                         if register.access is Access.COMMAND:
@@ -126,7 +116,7 @@ class RegisterBlock(wiring.Component):
         m.d.sync += picked.eq(have_address & ~picked & ~bus.rvalid)
         m.d.sync += [value.eq(0), base.eq(0), error.eq(0)]
         with m.Switch(address[2:]):
-            for register in REGISTERS:
+            for register in self._map.registers:
                 with m.Case(register.offset >> 2):
                     m.d.sync += value.eq(values[register.name])
                     m.d.sync += base.eq(start.get(register.name, 0))
@@ -138,7 +128,7 @@ class RegisterBlock(wiring.Component):
 
     def _starts(self, m: Module) -> dict[str, Signal]:
         """Return where each counter stood when the counters were cleared last."""
-        starts = {name: Signal(32, name=f"{name}_start") for name in COUNTS.members}
+        starts = {name: Signal(32, name=f"{name}_start") for name in self.counts.shape().members}
         with m.If(self.command.clear_counters):
             m.d.sync += [start.eq(getattr(self.counts, name)) for name, start in starts.items()]
         return starts
@@ -146,10 +136,18 @@ class RegisterBlock(wiring.Component):
     def _status(self, m: Module, cleared: Value) -> Value:
         """Return the status bits: levels as they are, sticky ones from flip-flops."""
         bits = []
-        for index, flag in enumerate(STATUS):
+        for index, flag in enumerate(self._map.flags(Access.STATUS)):
             bit = event = getattr(self.events, flag.name)
             if flag.sticky:
                 bit = Signal(name=flag.name)
                 m.d.sync += bit.eq(event | bit & ~cleared[index])
             bits.append(bit)
         return Cat(bits)
+
+
+def _bits(registers: RegisterMap, access: Access) -> data.StructLayout:
+    return data.StructLayout({flag.name: 1 for flag in registers.flags(access)})
+
+
+def _words(registers: RegisterMap, access: Access) -> data.StructLayout:
+    return data.StructLayout({register.name: 32 for register in registers.of(access)})

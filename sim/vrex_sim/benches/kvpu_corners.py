@@ -7,9 +7,9 @@ import cocotb
 from cocotbext.axi import AxiResp
 
 from vrex import Params
-from vrex_hw.kvpu.core import CLUSTER_PARAMETERS
-from vrex_hw.registers import ADDRESS, MASK, REGISTERS, SINKS, SOURCES, Access
-from vrex_hw.registers.map import constants
+from vrex_hw.kvpu.engine import CLUSTER_PARAMETERS
+from vrex_hw.registers import KVPU, Access
+from vrex_hw.registers.kvpu import SINKS, SOURCES
 from vrex_sim.benches import kvpu_traffic as traffic
 from vrex_sim.benches.kvpu import (
     check_cluster,
@@ -50,8 +50,8 @@ async def registers(dut: Any) -> None:
     """Reset values, widths, byte strobes, read-only registers and unmapped addresses."""
     bus = make(dut)
     await bus.reset()
-    for register in REGISTERS:
-        value = constants(bus.config).get(register.name, register.reset)
+    for register in KVPU.registers:
+        value = KVPU.constants(bus.config).get(register.name, register.reset)
         assert await bus.read(register.name) == value, register
         if register.access is Access.SETTING:
             await bus.write(**{register.name: 0xFFFFFFFF})
@@ -63,12 +63,12 @@ async def registers(dut: Any) -> None:
         elif register.access is not Access.COMMAND:
             await bus.write(**{register.name: 0xFFFFFFFF})
             assert await bus.read(register.name) == value, register
-    for address in set(range(0, 4096, 4)) - set(ADDRESS.values()):
+    for address in set(range(0, 4096, 4)) - set(KVPU.address.values()):
         if address < 0x200 or address % 0x3C == 0:
             read, write = await bus.lite.read(address, 4), await bus.lite.write(address, b"abcd")
             assert (read.resp, bytes(read.data)) == (AxiResp.SLVERR, bytes(4)), hex(address)
             assert write.resp == AxiResp.SLVERR, hex(address)
-    for register in REGISTERS:
+    for register in KVPU.registers:
         if register.access is Access.SETTING:
             assert await bus.read(register.name) == 0, "an unmapped write changed a register"
     assert dut.irq.value == 0
@@ -80,7 +80,7 @@ async def unions(dut: Any) -> None:
     rng, bus = rng_of("unions"), make(dut)
     await bus.reset()
     for rows in (0, 1, 40, 0, 0, 1):
-        await bus.write(command=MASK["command"]["clear_counters"])
+        await bus.write(command=KVPU.mask["command"]["clear_counters"])
         lists = [traffic.random_row(rng, bus.config.wtu) for _ in range(rows)]
         await run_select(bus, [traffic.select_job(lists, PLAIN, bus.config)])
         await bus.finish()
@@ -137,7 +137,7 @@ async def fill(bus: Kvpu, kind: str, jobs: list[dict[str, Any]]) -> int:
         await bus.tb.cycles(20)
     assert taken >= await bus.read("queue_depth")
     assert f"{kind}_dropped" not in await bus.status()
-    await bus.write(command=MASK["command"][f"start_{kind}"])
+    await bus.write(command=KVPU.mask["command"][f"start_{kind}"])
     assert f"{kind}_dropped" in await bus.status()
     return taken
 
@@ -173,7 +173,7 @@ async def watchdog(dut: Any) -> None:
     rng, bus = rng_of("watchdog"), make(dut, busy=False)
     await bus.reset()
     stalls = {name: f"stalled_{name}" for name in SINKS + SOURCES}
-    every = sum(MASK["status"][flag] for flag in stalls.values())
+    every = sum(KVPU.mask["status"][flag] for flag in stalls.values())
     await bus.write(watchdog_limit=LIMIT, interrupt_enable=every)
     job = cluster_job_with_table(rng, bus)
     select = traffic.select_job([[(9, 1)] * 9, [(3, 1)] * 40], PLAIN, bus.config)

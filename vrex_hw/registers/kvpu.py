@@ -1,52 +1,24 @@
 """The register map of the KVPU (our decision): the one place that names an address or a bit."""
 
-import enum
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from vrex.params import Params
 from vrex_hw.config import Config
+from vrex_hw.registers.model import (
+    MAGIC,
+    VERSION,
+    Access,
+    Bit,
+    Fields,
+    Register,
+    RegisterMap,
+    block,
+    flags,
+    settings,
+)
 
-ADDRESS_BITS = 12
-"""The block takes 4 KiB of address space; what is not listed answers SLVERR."""
-MAGIC = 0x56524558
-"""``VREX`` in ASCII."""
-VERSION = 0x00000100
-"""Major in bits 31 to 16, minor 15 to 8, patch 7 to 0; a new major breaks drivers."""
 QUEUE_DEPTH = 4
 """Jobs that each command queue holds beside those that its unit has taken."""
-
-
-class Access(enum.Enum):
-    """What reading and writing a register does. A write to a read-only one changes nothing."""
-
-    CONSTANT = "read-only, fixed when the hardware is generated"
-    SETTING = "read and write"
-    COMMAND = "write 1 to a bit to do it; reads as 0"
-    STATUS = "level bits are read-only; sticky bits are cleared by writing 1"
-    COUNTER = "read-only, wraps at 2^32, cleared by command.clear_counters"
-
-
-@dataclass(frozen=True)
-class Bit:
-    """One named bit of a command or status register; bits are numbered in order from 0."""
-
-    name: str
-    doc: str
-    sticky: bool = False
-
-
-@dataclass(frozen=True)
-class Register:
-    """One 32-bit register, or the low ``bits`` of it (the rest reads 0 and ignores writes)."""
-
-    name: str
-    offset: int
-    access: Access
-    doc: str
-    bits: int = 32
-    reset: int = 0
-    flags: tuple[Bit, ...] = ()
 
 
 FAULTS = (
@@ -81,7 +53,7 @@ STATUS = (
 )
 
 
-def _settings() -> Iterator[tuple[str, int, int, str]]:
+def job_parameters() -> Fields:
     """Yield name, bits, reset value and meaning of what a job is made of."""
     params = Params()
     yield "hamming_threshold", 7, params.hamming_threshold, "a token joins strictly below it"
@@ -113,50 +85,30 @@ COUNTERS = (
     ("wtu_stalled_in", "cycles in which the WTU waited for a row"),
     ("wtu_stalled_out", "cycles in which the WTU waited for its selection to be taken"),
 )
+IDENTITY = (
+    ("magic", "0x56524558, VREX in ASCII"),
+    ("version", "of this map: major 31..16, minor 15..8, patch 7..0"),
+    ("fingerprint", "of the configuration, as in the manifest"),
+    ("hyperplanes", "hash bits a token"),
+    ("joinable", "greatest join_window"),
+    ("open", "greatest entries + tokens of a cluster job"),
+    ("lanes", "clusters in a beat of s_axis_row"),
+    ("longest_row", "clusters in the longest row"),
+    ("queue_depth", "jobs that each queue holds"),
+)
 
 
 def _registers() -> Iterator[Register]:
-    identity = (
-        ("magic", "0x56524558, VREX in ASCII"),
-        ("version", "of this map: major 31..16, minor 15..8, patch 7..0"),
-        ("fingerprint", "of the configuration, as in the manifest"),
-        ("hyperplanes", "hash bits a token"),
-        ("joinable", "greatest join_window"),
-        ("open", "greatest entries + tokens of a cluster job"),
-        ("lanes", "clusters in a beat of s_axis_row"),
-        ("longest_row", "clusters in the longest row"),
-        ("queue_depth", "jobs that each queue holds"),
-    )
-    for index, (name, doc) in enumerate(identity):
-        yield Register(name, 4 * index, Access.CONSTANT, doc)
-    for index, (name, bits, reset, doc) in enumerate(_settings()):
-        yield Register(name, 0x40 + 4 * index, Access.SETTING, doc, bits, reset)
-    for index, (name, bits, doc) in enumerate(JOB_SETTINGS):
-        yield Register(name, 0x80 + 4 * index, Access.SETTING, doc, bits)
-    yield _flags("command", 0xC0, Access.COMMAND, COMMANDS, "starts jobs")
-    yield _flags("status", 0xC4, Access.STATUS, STATUS, "what goes on and what went wrong")
+    yield from block(0x00, Access.CONSTANT, IDENTITY)
+    yield from settings(0x40, job_parameters())
+    yield from settings(0x80, ((name, bits, 0, doc) for name, bits, doc in JOB_SETTINGS))
+    yield flags("command", 0xC0, Access.COMMAND, COMMANDS, "starts jobs")
+    yield flags("status", 0xC4, Access.STATUS, STATUS, "what goes on and what went wrong")
     masked = "the irq port is high while status & interrupt_enable is not 0"
     yield Register("interrupt_enable", 0xC8, Access.SETTING, masked, len(STATUS))
     limit = "cycles that a stream may stall a running job before its status bit is set; 0: never"
     yield Register("watchdog_limit", 0xCC, Access.SETTING, limit)
-    for index, (name, doc) in enumerate(COUNTERS):
-        yield Register(name, 0x100 + 4 * index, Access.COUNTER, doc)
-
-
-def _flags(name: str, offset: int, access: Access, flags: tuple[Bit, ...], doc: str) -> Register:
-    return Register(name, offset, access, doc, len(flags), flags=flags)
-
-
-REGISTERS: tuple[Register, ...] = tuple(_registers())
-"""Every register, by rising address. The addresses are the same in every configuration."""
-ADDRESS: Mapping[str, int] = {register.name: register.offset for register in REGISTERS}
-"""Byte address of each register, by name."""
-MASK: Mapping[str, Mapping[str, int]] = {
-    register.name: {flag.name: 1 << bit for bit, flag in enumerate(register.flags)}
-    for register in REGISTERS
-    if register.flags
-}
-"""Mask of each named bit: ``MASK["status"]["row_too_long"]``."""
+    yield from block(0x100, Access.COUNTER, COUNTERS)
 
 
 def constants(config: Config) -> dict[str, int]:
@@ -172,3 +124,12 @@ def constants(config: Config) -> dict[str, int]:
         "longest_row": config.wtu.entries,
         "queue_depth": QUEUE_DEPTH,
     }
+
+
+NOTES = """Writing 1 to a start bit of `command` queues a job made of the registers as they are in
+that cycle, parameters included: registers may be written at any time, and a job that
+was started keeps what it was started with. A job whose parameters differ from those of
+the jobs in the unit waits until these have finished. A start that finds the queue full
+makes no job and sets a status bit."""
+KVPU = RegisterMap(unit="KVPU", registers=tuple(_registers()), constants=constants, notes=NOTES)
+"""The registers of the KVPU."""
