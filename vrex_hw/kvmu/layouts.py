@@ -139,6 +139,20 @@ that attend and that score, [tokens, group, chunks], ``q_stride`` lines from tok
 ``out``; ``k``, ``v``, ``k_hash``: [tokens, chunks], ``kv_stride`` lines from token to token.
 ``tokens``: of the frame, 1 or more; ``group``: query heads that share the KV head."""
 
+STATUS = data.StructLayout(
+    {
+        "id": 16,
+        "fault": FAULT,
+        "padding": 12,
+        "cycle": 32,
+        "fetched": LINE,
+        "chosen": 16,
+        "hits": 16,
+    }
+)
+"""What is written when a job has ended: its ``id`` and fault, the cycle since reset (modulo 2^32),
+the tokens that came from the host, the clusters chosen, and of these the resident ones."""
+
 LINK_REQUEST = data.StructLayout({"tag": TAG, "write": 1, "address": LINE, "lines": REQUEST})
 """To the host link: bring ``lines`` from ``address``, or take them there (``write``)."""
 LINK_COMPLETION = data.StructLayout({"tag": TAG, "error": 1, "lines": REQUEST})

@@ -26,6 +26,8 @@ from amaranth.utils import bits_for, exact_log2
 from vrex_hw.config import Config
 from vrex_hw.kvmu.layouts import MAP_ENTRY, OPEN_ENTRY
 
+JOB_BYTES = 64
+
 
 @dataclass(frozen=True)
 class Regions:
@@ -57,6 +59,11 @@ class Regions:
     def slot_bits(self) -> int:
         """Log2 of a slot's lines: {value, chunk, token} is a line's place in it."""
         return 1 + self.chunk_bits + self.token_bits
+
+    @property
+    def job_lines(self) -> int:
+        """Lines of a job in the ring: 64 bytes, whole lines."""
+        return -(-JOB_BYTES // self.line_bytes)
 
     @property
     def map_lanes(self) -> int:

@@ -137,6 +137,10 @@ class LXE(wiring.Component):
             report.issued.eq(issuer.issued),
             report.done.eq(issuer.command_freed),
         ]
+        m.d.comb += [
+            self.active.as_value().eq(issuer.step.valid << issuer.step.p.kind),
+            self.working.eq(issuer.issued | loader.load.valid),
+        ]
         m.d.comb += [getattr(report, reason).eq(getattr(issuer, reason)) for reason in REASONS]
         m.d.sync += self.nonfinite.eq(
             (self.nonfinite.as_value() & ~self.clear.as_value()) | results.nonfinite.as_value()

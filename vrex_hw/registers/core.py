@@ -58,8 +58,8 @@ COUNTERS = (
     ("clusters_sealed", "clusters that were sealed"),
     ("retriever_busy", "cycles in which the retriever had a job"),
     ("storer_busy", "cycles in which the storer had a job"),
-    ("memory_lines_in", "lines read from device memory"),
-    ("memory_lines_out", "lines written to it"),
+    ("memory_beats_in", "beats read from device memory"),
+    ("memory_beats_out", "beats written to it"),
 )
 IDENTITY = (
     ("magic", "0x56524558, VREX in ASCII"),
@@ -112,6 +112,7 @@ def _run_settings() -> Fields:
     yield "planes", 32, 0, "line of the hyperplanes: tile by tile, chunk by chunk"
     yield "transient", 32, 0, "first line of the transient area, of TRANSIENT_LINES"
     yield "link_limit", 32, 0, "cycles that a request to the host link may take; 0: any"
+    yield "link_epoch", 16, 0, "where tags of requests begin: unlike before, after a reset"
     yield "ring", 32, 0, "first line of the ring of jobs: 64 bytes each, whole lines"
     yield "ring_log2", 4, 0, "log2 of its jobs"
     yield "ring_tail", 16, 0, "jobs put into the ring so far, modulo 2^16: writing it starts them"
