@@ -1,4 +1,4 @@
-"""AXI4-Lite and AXI4-Stream as Amaranth signatures, with the two wires a stream's handshake takes.
+"""AXI4, AXI4-Lite and AXI4-Stream as Amaranth signatures, and the wires of a stream's handshake.
 
 Names and rules are those of AMBA's AXI4 and AXI4-Stream specifications (Arm IHI 0022 and IHI 0051).
 Members are lower-case; a port name in emitted Verilog is the interface's name, ``_``, the member,
@@ -15,13 +15,92 @@ from amaranth.lib.wiring import In, Out
 
 
 class Response(enum.IntEnum):
-    """The two answers of BRESP and RRESP that a register block gives."""
+    """What BRESP and RRESP answer; bit 1 is set in an error."""
 
     OKAY = 0
     SLVERR = 2
+    DECERR = 3
+    """There is nothing at this address."""
 
 
 RESPONSE_BITS = 2
+INCREMENT = 1
+"""AxBURST of a burst whose addresses ascend."""
+PAGE = 4096
+"""Bytes; no burst crosses a multiple of it."""
+LONGEST = 256
+"""Most beats of a burst."""
+
+
+class Signature(wiring.Signature):
+    """AXI4 seen from the manager (flip it for a subordinate).
+
+    ``data_bytes`` of a beat, a power of two from 1 to 128; ``address_bits`` of byte address;
+    ``id_bits`` of every ID, 1 or more. ``read`` and ``write`` can leave channels out: AR and R, or
+    AW, W and B. AxLOCK, AxCACHE, AxPROT, AxQOS and AxREGION are not there, as nothing here needs
+    them: a system that does ties them to constants. Raises :class:`ValueError`.
+    """
+
+    def __init__(
+        self,
+        data_bytes: int,
+        address_bits: int,
+        id_bits: int,
+        *,
+        read: bool = True,
+        write: bool = True,
+    ) -> None:
+        """Make the five channels, or those of one direction."""
+        if data_bytes not in (1, 2, 4, 8, 16, 32, 64, 128):
+            raise ValueError(f"data_bytes is {data_bytes!r}: it must be a power of two up to 128")
+        if not 1 <= address_bits <= 64 or id_bits < 1:
+            raise ValueError(f"{address_bits!r} address bits and {id_bits!r} ID bits cannot be")
+        self._data_bytes, self._address_bits, self._id_bits = data_bytes, address_bits, id_bits
+        address = {"id": id_bits, "addr": address_bits, "len": 8, "size": 3, "burst": 2}
+        data = {"data": 8 * data_bytes}
+        answer = {"id": id_bits, "resp": RESPONSE_BITS}
+        members: dict[str, Any] = {}
+        if write:
+            strobed = {**data, "strb": data_bytes, "last": 1}
+            members |= {**_channel("aw", Out, address), **_channel("w", Out, strobed)}
+            members |= _channel("b", In, answer)
+        if read:
+            members |= _channel("ar", Out, address)
+            members |= _channel("r", In, {**answer, **data, "last": 1})
+        super().__init__(members)
+
+    @property
+    def data_bytes(self) -> int:
+        """Bytes of a beat."""
+        return self._data_bytes
+
+    @property
+    def address_bits(self) -> int:
+        """Bits of byte address."""
+        return self._address_bits
+
+    @property
+    def id_bits(self) -> int:
+        """Bits of an ID."""
+        return self._id_bits
+
+
+def _channel(channel: str, flow: Any, payload: dict[str, int]) -> dict[str, Any]:
+    members = {channel + name: flow(bits) for name, bits in payload.items()}
+    return {**members, f"{channel}valid": flow(1), f"{channel}ready": flow(1).flip()}
+
+
+def pass_on(inner: Any, outer: Any) -> list[Any]:
+    """Return the wires from an AXI interface inside to one's own that has all its channels.
+
+    ``inner`` is a submodule's; ``outer`` is the component's own port, which may have more
+    channels: so a manager that reads and one that writes share one.
+    """
+    wires = []
+    for name, member in inner.signature.members.items():
+        here, there = getattr(inner, name), getattr(outer, name)
+        wires.append(there.eq(here) if member.flow is Out else here.eq(there))
+    return wires
 
 
 class LiteSignature(wiring.Signature):
@@ -43,9 +122,7 @@ class LiteSignature(wiring.Signature):
             ("ar", Out, {"addr": address_bits, "prot": 3}),
             ("r", In, {"data": 32, "resp": RESPONSE_BITS}),
         ):
-            members |= {channel + name: flow(bits) for name, bits in payload.items()}
-            members[channel + "valid"] = flow(1)
-            members[channel + "ready"] = flow(1).flip()
+            members |= _channel(channel, flow, payload)
         super().__init__(members)
 
     @property

@@ -31,6 +31,8 @@ class Library:
         """Start empty; ``device`` names an FPGA, as Amaranth's platforms do, or is empty."""
         self.device = device
         self.modules: dict[str, wiring.Component] = {}
+        self.texts: dict[str, str] = {}
+        """Modules that are written in Verilog, by name; whoever instantiates one puts it here."""
 
 
 def place(m: Module, platform: Any, name: str, module: str, make: Callable[[], Any]) -> Any:
@@ -62,7 +64,8 @@ def convert(
 ) -> str:
     """Return Verilog of ``unit`` as module ``name``, with every module that it places, once each.
 
-    Memories whose words all start with 0 are emitted without a start.
+    Memories whose words all start with 0 are emitted without a start. Modules written in Verilog
+    (:attr:`Library.texts`) come last, once each.
 
     ``ports`` gives the top's ports names of their own, as Amaranth's ``convert`` takes them;
     ``device``, such as LFE5U-85F, allows cells of that FPGA.
@@ -74,6 +77,7 @@ def convert(
         module = min(missing)
         done.add(module)
         texts.append(_emit(library.modules[module], module, library))
+    texts += [library.texts[module] for module in sorted(library.texts)]
     return "\n".join(texts)
 
 
