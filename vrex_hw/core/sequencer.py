@@ -88,6 +88,7 @@ class Sequencer(wiring.Component):
                 "store": Out(stream.Signature(store_layout(config))),
                 "stored": In(stream.Signature(STORED)),
                 "storing": Out(1),
+                "chunks_log2": Out(4),
             }
         )
 
@@ -111,6 +112,7 @@ class Sequencer(wiring.Component):
             walk.opened.eq(hand.header.opened),
             self.open_cluster.p.eq(walk.cluster.p),
             self.bank.eq(attends.bank),
+            self.chunks_log2.eq(check.chunks_log2),
         ]
         self._payloads(m, hand, attends)
         with m.If(self.fed.valid & (self.fed.p.fault != Fault.NONE)):

@@ -48,6 +48,7 @@ class Table(wiring.Component):
                 "open": In(OpenSignature(config)),
                 "read": Out(ReadSignature(config)),
                 "write": Out(WriteSignature(config)),
+                "busy": Out(1),
             }
         )
 
@@ -76,7 +77,7 @@ class Table(wiring.Component):
             entries.load.p.line.eq(moves.line.p),
             entries.save.p.eq(moves.line.p),
         ]
-        with m.FSM():
+        with m.FSM() as fsm:
             with m.State("REST"):
                 m.d.comb += [self.load.ready.eq(1), self.store.ready.eq(~self.load.valid)]
                 m.d.sync += [fault.eq(Fault.NONE), loading.eq(self.load.valid)]
@@ -138,6 +139,7 @@ class Table(wiring.Component):
                 with m.If(Mux(loading, self.loaded.ready, self.stored.ready)):
                     m.next = "REST"
         m.d.comb += [
+            self.busy.eq(~fsm.ongoing("REST")),
             self.loaded.p.fault.eq(fault),
             self.loaded.p.header.eq(header),
             self.stored.p.fault.eq(fault),
