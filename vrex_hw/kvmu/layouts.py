@@ -8,6 +8,8 @@ import enum
 
 from amaranth.lib import data
 
+from vrex.residency import Policy as Policy
+
 LINE = 32
 """Bits of a line number, and of a count of tokens of a stream."""
 BURST = 9
@@ -65,15 +67,6 @@ class Area(enum.IntEnum):
     TRANSIENT = 3
     FRAME = 4
     """The frame's own tokens, as the job gives them."""
-
-
-class Policy(enum.IntEnum):
-    """Which resident clusters give way to fetched ones (``policy``)."""
-
-    LRU = 0
-    """The one that was selected longest ago; every fetched cluster stays where it can."""
-    FREQUENCY = 1
-    """The one that WiCSum chose least often of late, if less often than the one that comes."""
 
 
 HEADER = data.StructLayout(
