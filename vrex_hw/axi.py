@@ -90,16 +90,17 @@ def _channel(channel: str, flow: Any, payload: dict[str, int]) -> dict[str, Any]
     return {**members, f"{channel}valid": flow(1), f"{channel}ready": flow(1).flip()}
 
 
-def pass_on(inner: Any, outer: Any) -> list[Any]:
-    """Return the wires from an AXI interface inside to one's own that has all its channels.
+def pass_on(manager: Any, outer: Any) -> list[Any]:
+    """Return the wires from a ``manager`` to ``outer``, which takes its place.
 
-    ``inner`` is a submodule's; ``outer`` is the component's own port, which may have more
-    channels: so a manager that reads and one that writes share one.
+    Only one of them need have all channels: so one that reads and one that writes share a port,
+    and a subordinate hands a port (flipped) to two that do the work.
     """
     wires = []
-    for name, member in inner.signature.members.items():
-        here, there = getattr(inner, name), getattr(outer, name)
-        wires.append(there.eq(here) if member.flow is Out else here.eq(there))
+    for name, member in manager.signature.members.items():
+        if name in outer.signature.members:
+            here, there = getattr(manager, name), getattr(outer, name)
+            wires.append(there.eq(here) if member.flow is Out else here.eq(there))
     return wires
 
 

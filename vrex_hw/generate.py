@@ -72,8 +72,7 @@ def _make(config: Config, top: str) -> wiring.Component:
 
 
 def _emit(config: Config, top: str, unit: wiring.Component) -> str:
-    members = {name: (value, None) for name, (_, value) in _members(unit).items()}
-    text = convert(unit, top, ports=members)
+    text = verilog(unit, top)
     version = importlib.metadata.version("vrex")
     return (
         f"// V-Rex {version}: {top}, configuration {config.name} ({config.fingerprint:08x}).\n"
@@ -89,7 +88,7 @@ def ports(unit: wiring.Component) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
         {"name": name, "direction": "input", "bits": 1} for name in ("clk", "rst")
     ]
-    for name, (member, value) in _members(unit).items():
+    for name, (member, value) in members(unit).items():
         direction = "input" if member.flow == In else "output"
         found.append({"name": name, "direction": direction, "bits": len(value)})
         if isinstance(member.shape, data.Layout):
@@ -97,7 +96,12 @@ def ports(unit: wiring.Component) -> list[dict[str, Any]]:
     return found
 
 
-def _members(unit: wiring.Component) -> dict[str, tuple[wiring.Member, Value]]:
+def verilog(unit: wiring.Component, name: str) -> str:
+    """Return the Verilog of any unit as module ``name``, its ports called as in :func:`emit`."""
+    return convert(unit, name, {port: (value, None) for port, (_, value) in members(unit).items()})
+
+
+def members(unit: wiring.Component) -> dict[str, tuple[wiring.Member, Value]]:
     """Return each port and its value, by its name in Verilog."""
     return {
         ("_" if AXI.match(path[0]) else "__").join(map(str, path)): (member, Value.cast(value))

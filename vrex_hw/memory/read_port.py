@@ -34,7 +34,7 @@ class ReadPort(wiring.Component):
         self._config, self._clients, self._sizes = config, clients, Sizes(config)
         self._sizes.check(clients)
         bus = axi.Signature(config.kvmu.bus_bytes, config.kvmu.address_bits, ID_BITS, write=False)
-        super().__init__({"client": In(ReadSignature(config)).array(clients), "axi": Out(bus)})
+        super().__init__({"client": In(ReadSignature(config)).array(clients), "m_axi": Out(bus)})
 
     def elaborate(self, platform: Any) -> Module:
         """Send bursts, put beats together."""
@@ -46,9 +46,9 @@ class ReadPort(wiring.Component):
             wiring.connect(m, wiring.flipped(client.request), request)
         beat_valid, beat_client, error = Signal(), Signal(ID_BITS), Signal()
         m.d.sync += [
-            beat_valid.eq(self.axi.rvalid),
-            beat_client.eq(self.axi.rid),
-            error.eq(self.axi.rresp[1]),
+            beat_valid.eq(self.m_axi.rvalid),
+            beat_client.eq(self.m_axi.rid),
+            error.eq(self.m_axi.rresp[1]),
         ]
         self._send(m, splitter.o, beat_valid, beat_client, error)
         self._gather(m, beat_valid, beat_client, error)
@@ -67,12 +67,12 @@ class ReadPort(wiring.Component):
             queue.w_en.eq(burst.valid & ~burst.p.outside & ~full),
             beat.eq(burst.valid & burst.p.outside & (flight == 0)),
             burst.ready.eq(Mux(burst.p.outside, beat & done, queue.w_rdy & ~full)),
-            self.axi.arvalid.eq(queue.r_rdy),
-            queue.r_en.eq(self.axi.arready),
-            self.axi.rready.eq(1),
-            *self._sizes.channel("ar", self.axi, head),
+            self.m_axi.arvalid.eq(queue.r_rdy),
+            queue.r_en.eq(self.m_axi.arready),
+            self.m_axi.rready.eq(1),
+            *self._sizes.channel("ar", self.m_axi, head),
         ]
-        ended = self.axi.rvalid & self.axi.rlast
+        ended = self.m_axi.rvalid & self.m_axi.rlast
         m.d.sync += flight.eq(flight + (queue.w_en & queue.w_rdy) - ended)
         with m.If(beat):
             m.d.sync += [
@@ -86,7 +86,7 @@ class ReadPort(wiring.Component):
         """Keep the beats of each client's line but the last, which is in the register of R."""
         beats, bits = self._sizes.beats, 8 * self._sizes.bus_bytes
         beat = Signal(bits)
-        m.d.sync += beat.eq(self.axi.rdata)
+        m.d.sync += beat.eq(self.m_axi.rdata)
         for k in range(self._clients):
             here, line = Signal(name=f"here_{k}"), self.client[k].line
             m.d.comb += here.eq(valid & (number == k))

@@ -18,13 +18,10 @@ class Splitter(wiring.Component):
     Latency 1 cycle; a burst a cycle, the next request's first behind the last one's last.
     """
 
-    i: In(stream.Signature(CHOSEN))
-    o: Out(stream.Signature(BURST_OF))
-
     def __init__(self, config: Config) -> None:
         """Make it for the bus of ``config``."""
         self._places = exact_log2(Sizes(config).burst_lines)
-        super().__init__()
+        super().__init__({"i": In(stream.Signature(CHOSEN)), "o": Out(stream.Signature(BURST_OF))})
 
     def elaborate(self, platform: Any) -> Module:
         """Hold what is left of a request."""

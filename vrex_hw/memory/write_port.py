@@ -37,7 +37,7 @@ class WritePort(wiring.Component):
         self._config, self._clients, self._sizes = config, clients, Sizes(config)
         self._sizes.check(clients)
         bus = axi.Signature(config.kvmu.bus_bytes, config.kvmu.address_bits, ID_BITS, read=False)
-        super().__init__({"client": In(WriteSignature(config)).array(clients), "axi": Out(bus)})
+        super().__init__({"client": In(WriteSignature(config)).array(clients), "m_axi": Out(bus)})
 
     def elaborate(self, platform: Any) -> Module:
         """Send each burst's address, and its lines behind it."""
@@ -62,15 +62,15 @@ class WritePort(wiring.Component):
         m.d.comb += [sender.room.eq(answers.room), sender.empty.eq(answers.empty)]
         self._address(m, splitter.o, sender.i)
         m.d.comb += [
-            self.axi.wvalid.eq(sender.w.valid),
-            sender.w.ready.eq(self.axi.wready),
-            self.axi.wdata.eq(sender.w.p.data),
-            self.axi.wstrb.eq(sender.w.p.strobe),
-            self.axi.wlast.eq(sender.w.p.last),
-            self.axi.bready.eq(1),
-            answers.answer.valid.eq(self.axi.bvalid),
-            answers.answer.id.eq(self.axi.bid),
-            answers.answer.response.eq(self.axi.bresp),
+            self.m_axi.wvalid.eq(sender.w.valid),
+            sender.w.ready.eq(self.m_axi.wready),
+            self.m_axi.wdata.eq(sender.w.p.data),
+            self.m_axi.wstrb.eq(sender.w.p.strobe),
+            self.m_axi.wlast.eq(sender.w.p.last),
+            self.m_axi.bready.eq(1),
+            answers.answer.valid.eq(self.m_axi.bvalid),
+            answers.answer.id.eq(self.m_axi.bid),
+            answers.answer.response.eq(self.m_axi.bresp),
         ]
         return m
 
@@ -85,9 +85,9 @@ class WritePort(wiring.Component):
             *(wanted[name].eq(burst.p[name]) for name in ("client", "lines", "last", "outside")),
             lines.w_en.eq(burst.valid & (queue.w_rdy | burst.p.outside)),
             burst.ready.eq(lines.w_rdy & (queue.w_rdy | burst.p.outside)),
-            self.axi.awvalid.eq(queue.r_rdy),
-            queue.r_en.eq(self.axi.awready),
-            *self._sizes.channel("aw", self.axi, BURST_OF(queue.r_data)),
+            self.m_axi.awvalid.eq(queue.r_rdy),
+            queue.r_en.eq(self.m_axi.awready),
+            *self._sizes.channel("aw", self.m_axi, BURST_OF(queue.r_data)),
             due.valid.eq(lines.r_rdy),
             due.p.eq(lines.r_data),
             lines.r_en.eq(due.ready),
