@@ -155,3 +155,13 @@ LINK_COMPLETION = data.StructLayout({"tag": TAG, "error": 1, "lines": REQUEST})
 def line_layout(side: int) -> data.ArrayLayout:
     """Return a line: ``side`` elements of 16 bits."""
     return data.ArrayLayout(16, side)
+
+
+def send_layout(side: int) -> data.StructLayout:
+    """Return a beat to the host link: a line, ``last`` with the last of its request."""
+    return data.StructLayout({"data": line_layout(side), "last": 1})
+
+
+def receive_layout(side: int) -> data.StructLayout:
+    """Return a beat from the host link: a line of the request of that tag."""
+    return data.StructLayout({"data": line_layout(side), "tag": TAG, "last": 1})

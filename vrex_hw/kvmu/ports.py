@@ -14,8 +14,9 @@ from vrex_hw.kvmu.layouts import (
     MAP_ENTRY,
     OPEN_ENTRY,
     REQUEST,
-    TAG,
     line_layout,
+    receive_layout,
+    send_layout,
 )
 from vrex_hw.kvmu.regions import Regions
 
@@ -150,14 +151,12 @@ class LinkSignature(wiring.Signature):
 
     def __init__(self, config: Config) -> None:
         """Make it for the lines of ``config``."""
-        line = line_layout(config.lxe.side)
-        send = data.StructLayout({"data": line, "last": 1})
-        receive = data.StructLayout({"data": line, "tag": TAG, "last": 1})
+        side = config.lxe.side
         super().__init__(
             {
                 "request": Out(stream.Signature(LINK_REQUEST)),
                 "completion": In(stream.Signature(LINK_COMPLETION)),
-                "send": Out(stream.Signature(send)),
-                "receive": In(stream.Signature(receive)),
+                "send": Out(stream.Signature(send_layout(side))),
+                "receive": In(stream.Signature(receive_layout(side))),
             }
         )
