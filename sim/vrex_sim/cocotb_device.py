@@ -49,6 +49,10 @@ class CocotbDevice(Device):
         self.check_empty()
         return main.result
 
+    def set(self, name: str, value: int) -> None:
+        """Write a plain input port."""
+        self.bench.set(**{name: value})
+
     def _send(self, name: str, beats: Bytes) -> None:
         source = self._sources[name]
         source.send_packed(int.from_bytes(beat.tobytes(), "little") for beat in beats)

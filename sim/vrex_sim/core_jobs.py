@@ -1,6 +1,7 @@
 """A trace as the core's host takes it, and what the core gave as the tensors of a run."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,39 @@ from resv_ref import trace as traces
 from resv_ref.trace import Trace
 from vrex import Params
 from vrex_hw.config import Config
-from vrex_sim import jobs, rows
+from vrex_hw.kvmu.layouts import Policy
+from vrex_sim import jobs, rows, sizing
 from vrex_sim.jobs import Jobs, Result
-from vrex_sim.lxe_jobs import LXEJobs
+from vrex_sim.placement import Placement
 
 Ints = NDArray[np.int64]
+KNOBS = {
+    "memory_latency": 40,
+    "memory_stall": 0,
+    "memory_read_fault_at": 0,
+    "memory_write_fault_at": 0,
+    "link_latency": 200,
+    "link_interval": 16,
+    "link_stall": 0,
+    "link_fault": 0,
+    "link_fault_at": 0,
+    "link_late": 0,
+}
+"""The behavioural memory and link of a run, unless told otherwise: cycles, and chances in 256."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What a run's hardware is told beside the trace."""
+
+    policy: Policy = Policy.FREQUENCY
+    """Which resident clusters give way."""
+    room: int | None = None
+    """Resident slots of a head; None: all that the hardware has."""
+    fences: bool = True
+    """Whether the first job of a layer waits for all before it."""
+    knobs: Mapping[str, int] = field(default_factory=dict)
+    """What differs from :data:`KNOBS`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,10 +55,16 @@ class CoreJobs:
     config: Config
     params: Params
     trace: Trace
+    setup: Setup = field(default_factory=Setup)
+
+    @property
+    def placement(self) -> Placement:
+        """Where the run lies in memory."""
+        return Placement(config=self.config, **self._sizes())
 
     def arguments(self) -> dict[str, Any]:
         """Return what :class:`vrex_sim.core_host.CoreHost` needs to know; BF16 as its bits."""
-        trace, params = self.trace, self.params
+        trace, params, setup = self.trace, self.params, self.setup
         keys = trace.k_hash if params.hash_keys == "pre_rope" else trace.k
         queries = trace.q_retrieve if params.query == "previous_layer" else trace.q
         tensors = {
@@ -40,14 +75,17 @@ class CoreJobs:
             "k_hash": keys,
             "planes": traces.hyperplanes(trace),
         }
-        work = self._jobs(np.zeros((trace.frames, trace.kv_heads), np.int64), 0)
         return {
             "config": self.config.to_dict(),
+            "sizes": self._sizes(),
             "settings": jobs.settings(trace, params),
-            "lengths": work.lengths,
-            "first_tokens": work.first_tokens,
-            "sinks": params.n_sinks,
+            "lengths": trace.frame_lengths.numpy().astype(np.int64),
+            "sinks": sizing.sinks(trace, params),
             "map": [params.score_map, params.score_temperature],
+            "policy": int(setup.policy),
+            "room": self.config.kvmu.resident_slots if setup.room is None else setup.room,
+            "fences": setup.fences,
+            "knobs": {**KNOBS, **setup.knobs},
             **{name: bits(tensor) for name, tensor in tensors.items() if tensor is not None},
         }
 
@@ -60,7 +98,8 @@ class CoreJobs:
         ``hash_bits``, ``weights`` and ``attn_out``, this one as the bits of its BF16 numbers.
         """
         columns = expected["weights"].shape[3]
-        work = self._jobs(given["scored"], max(columns, int(given["scored"].max(initial=0))))
+        scored = self._scored(given)
+        work = self._jobs(scored, max(columns, int(scored.max(initial=0))))
         found = jobs.decode(work, given)
         tensors, cycles = dict(found.tensors), dict(found.cycles)
         for name in ("row_selected", "selected"):
@@ -70,13 +109,34 @@ class CoreJobs:
         tensors["attn_out"], cycles["attn_out"] = self._attention(work, given)
         return Result(tensors=tensors, cycles=cycles, faults=found.faults)
 
+    def _sizes(self) -> dict[str, int]:
+        trace = self.trace
+        names = ("frames", "tokens", "q_heads", "kv_heads", "head_dim")
+        sizes = {name: int(getattr(trace, name)) for name in names}
+        return {**sizes, "hyperplanes": self.params.n_hyperplanes}
+
+    def _scored(self, given: dict[str, Any]) -> Ints:
+        """Return [F, Hkv]: clusters sealed when the frame was scored, as the HCU's trailers say."""
+        trace = self.trace
+        scored = np.zeros((trace.frames + 1, trace.kv_heads), np.int64)
+        beats = rows.Beats.of(given, "assign")
+        trailers = iter(beats.numbers()[beats.last].tolist())
+        for f in range(trace.frames):
+            for h in range(trace.kv_heads):
+                clustered = self._first_tokens()[f] < trace.frame_lengths[f]
+                scored[f + 1, h] = next(trailers) if clustered else scored[f, h]
+        return scored[:-1]
+
+    def _first_tokens(self) -> Ints:
+        lengths = self.trace.frame_lengths.numpy().astype(np.int64)
+        starts = np.cumsum(lengths) - lengths
+        return np.clip(self.params.n_sinks - starts, 0, lengths)
+
     def _jobs(self, scored: Ints, columns: int) -> Jobs:
         trace = self.trace
-        lengths = trace.frame_lengths.numpy().astype(np.int64)
-        starts = np.cumsum(lengths) - lengths
         return Jobs(
-            lengths=lengths,
-            first_tokens=np.clip(self.params.n_sinks - starts, 0, lengths),
+            lengths=trace.frame_lengths.numpy().astype(np.int64),
+            first_tokens=self._first_tokens(),
             tokens=trace.tokens,
             group=trace.q_heads // trace.kv_heads,
             clusters=scored,
@@ -120,25 +180,14 @@ class CoreJobs:
         return out, when
 
     def _attention(self, work: Jobs, given: dict[str, Any]) -> tuple[NDArray[Any], Ints]:
+        """Return [F, T, Hq, d] from memory; what is not live was never written."""
         trace = self.trace
-        layout = LXEJobs(self.config, trace.head_dim)
-        out = np.zeros((*trace.q.shape[:3], trace.head_dim), np.int16)
-        when = np.zeros(out.shape[:3], np.int64)
-        at = 0
-        for f, length in enumerate(work.lengths.tolist()):
-            for h in range(trace.kv_heads):
-                found, cycle = [], []
-                for count in layout.batches(work.group * length):
-                    span = slice(at, at + count * layout.chunks)
-                    found.append(layout.attention(given["attention"][span]))
-                    cycle += given["attention_cycle"][span].tolist()[-count:]
-                    at = span.stop
-                rows_ = np.concatenate(found).view(np.int16)
-                own = slice(h * work.group, (h + 1) * work.group)
-                of_frame = rows_.reshape(work.group, length, -1).swapaxes(0, 1)
-                out[f, :length, own] = of_frame
-                when[f, :length, own] = np.reshape(cycle, (work.group, length)).T
-        return out, when
+        words = self.placement.tensor(given["attention"], *trace.q.shape[:3])
+        live = np.arange(trace.tokens) < work.lengths[:, None]
+        out = np.where(live[:, :, None, None], words.view(np.int16), 0)
+        ended = given["status_cycle"].reshape(trace.frames, trace.kv_heads)
+        when = np.repeat(ended, work.group, axis=1)[:, None]
+        return out, np.broadcast_to(when, out.shape[:3])
 
 
 def bits(tensor: Tensor) -> NDArray[np.uint16]:

@@ -149,6 +149,10 @@ class Device(ABC):
             await until(lambda: port.taken >= wanted)
 
     @abstractmethod
+    def set(self, name: str, value: int) -> None:
+        """Write a plain input port."""
+
+    @abstractmethod
     def _send(self, name: str, beats: Bytes) -> None:
         """Put beats into the queue."""
 

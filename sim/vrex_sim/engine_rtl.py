@@ -18,15 +18,16 @@ from resv_ref.summary import summarise
 from resv_ref.trace import Trace
 from vrex import Params
 from vrex_hw.config import Config
-from vrex_hw.generate import emit
+from vrex_hw.models.system import TOP, emit
 from vrex_sim import jobs, ports, runner, sizing, waves
 from vrex_sim.compare import MismatchError
 from vrex_sim.compiled import ORIGIN, CompiledDevice
 from vrex_sim.core_host import CoreHost
-from vrex_sim.core_jobs import CoreJobs
+from vrex_sim.core_jobs import CoreJobs, Setup
 from vrex_sim.core_summary import figures
+from vrex_sim.placement import Placement
 
-TOP, BENCH = "core", "vrex_sim.benches.core_run"
+BENCH = "vrex_sim.benches.core_run"
 ENGINES = dict.fromkeys(reference.STEPS, "rtl")
 """Which engine does which step; ``rtl`` stands for the emitted Verilog, whatever simulates it."""
 
@@ -39,11 +40,12 @@ def run(
     *,
     expected: dict[str, Tensor] | None = None,
     verilog: str | None = None,
+    setup: Setup | None = None,
     idle: float = 0.0,
     stall: float = 0.0,
     engine: str = "rtl",
 ) -> tuple[dict[str, Tensor], dict[str, object]]:
-    """Run a trace through the core; return what :func:`resv_ref.run.run` returns.
+    """Run a trace through the core, with memory and link; return what :func:`resv_ref.run.run` returns.
 
     All tensors but ``counts`` and ``hyperplanes`` are what the hardware said. The summary has,
     beside the reference's figures, those of :func:`~vrex_sim.core_summary.figures` and
@@ -52,7 +54,8 @@ def run(
     ``params`` replaces the trace's own; without ``config`` the hardware is sized for the trace.
     ``expected``, the tensors of an exact run under these parameters, and at the beat and window
     of ``config``, saves running it again.
-    ``verilog`` stands in for what ``config`` generates. ``idle`` and ``stall`` are the chances,
+    ``verilog`` stands in for the system that ``config`` generates, ``setup`` says what its hardware
+    is told. ``idle`` and ``stall`` are the chances,
     a cycle, that an input pauses and an output is held up. ``engine`` is ``rtl`` or ``compiled``.
 
     Raises :class:`~vrex.UserError` for a trace that does not fit the hardware,
@@ -72,9 +75,9 @@ def run(
         tell = _part(progress, 0, frames)
         expected, _ = reference.run(trace, params, "exact", tell, **arithmetic)
     config = config or size(trace, params, expected)
-    sizing.check_clusters(config, int(expected["cluster"].max()) + 1, _sealed(expected))
-    work = CoreJobs(config=config, params=params, trace=trace)
-    verilog = verilog or emit(config, TOP)
+    sizing.check_clusters(config, *_clusters(expected))
+    work = CoreJobs(config=config, params=params, trace=trace, setup=setup or Setup())
+    verilog = verilog or emit(config, *lines(work.placement))
     arguments = {
         **work.arguments(),
         "ports": [dataclasses.astuple(port) for port in ports.read(verilog, TOP)],
@@ -115,6 +118,20 @@ SIMULATORS = {"rtl": _cocotb, "compiled": _compiled}
 def size(trace: Trace, params: Params, expected: dict[str, Tensor]) -> Config:
     """Return the smallest hardware for a trace whose exact run gave the tensors ``expected``."""
     return sizing.size_for(trace, params, _sealed(expected))
+
+
+def lines(placement: Placement) -> tuple[int, int]:
+    """Return lines of device memory and of the host for a run: rounded up, so that builds last."""
+    return tuple(
+        1 << max(12, (n - 1).bit_length()) for n in (placement.starts["end"], placement.host_lines)
+    )
+
+
+def _clusters(expected: dict[str, Tensor]) -> tuple[int, int, int]:
+    """Return the most clusters that a head opens, has sealed when scored, and has open at once."""
+    numbers = expected["cluster"].amax(1).cummax(0).values + 1
+    opened = numbers - expected["sealed"]
+    return int(numbers.max()), _sealed(expected), int(opened.max())
 
 
 def _sealed(expected: dict[str, Tensor]) -> int:

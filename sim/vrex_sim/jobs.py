@@ -22,7 +22,7 @@ def settings(trace: Trace, params: Params) -> dict[str, int]:
     return {
         "hamming_threshold": params.hamming_threshold,
         "join_window": join,
-        "cluster_cap": params.cluster_cap,
+        "cluster_cap": sizing.cap(trace, params),
         "recent_window": recent,
         "ratio": params.ratio_fixed,
         "k_min": params.k_min,

@@ -2,13 +2,17 @@
 
 from resv_ref.trace import Trace
 from vrex import Params, UserError
-from vrex_hw.config import CONFIGS, NUMBER_BITS, Config, HCUConfig, LXEConfig, WTUConfig
+from vrex_hw.config import CONFIGS, NUMBER_BITS, Config, HCUConfig, KVMUConfig, LXEConfig, WTUConfig
 
 MOST_CLUSTERS = (1 << NUMBER_BITS) - 1
 LANES = 16
 HASH_WIDTH = 16
 SCORES = CONFIGS["core"].lxe.score_rows * CONFIGS["core"].wtu.entries
 """Scores in a batch: as many as the core's memory holds."""
+RESIDENT = 4
+"""Sealed clusters for each resident slot of hardware that is sized for a trace."""
+LARGEST_SLOT = 256
+"""Tokens of a slot, at most."""
 DEEPEST_JOINABLE, DEEPEST_OPEN, LONGEST_ROW = 8192, 16384, 32768
 """The greatest depths that :mod:`vrex_hw.config` takes."""
 
@@ -20,6 +24,16 @@ def windows(trace: Trace, params: Params) -> tuple[int, int]:
     """
     tokens = max(1, int(trace.frame_lengths.sum()))
     return min(params.recent_window, tokens), min(params.join_window, tokens)
+
+
+def cap(trace: Trace, params: Params) -> int:
+    """Return cluster_cap, cut to what a window can hold during a frame: more means the same."""
+    return min(params.cluster_cap, windows(trace, params)[0] + trace.tokens)
+
+
+def sinks(trace: Trace, params: Params) -> int:
+    """Return n_sinks, cut to the length of the stream."""
+    return min(params.n_sinks, int(trace.frame_lengths.sum()))
 
 
 def size_for(trace: Trace, params: Params, sealed: int | None = None) -> Config:
@@ -38,6 +52,8 @@ def size_for(trace: Trace, params: Params, sealed: int | None = None) -> Config:
     _most("recent_window + T", recent + trace.tokens, DEEPEST_OPEN, "shorten recent_window")
     _most("join_window", join, DEEPEST_JOINABLE, "shorten it")
     _most("sealed clusters", sealed, LONGEST_ROW, "raise hamming_threshold or cut the trace")
+    slot = max(cap(trace, params), sinks(trace, params))
+    _most("cluster_cap or n_sinks", slot, LARGEST_SLOT, "lower it")
     joinable = max(4, _power(join))
     entries = max(2 * LANES, _power(sealed))
     return Config(
@@ -51,6 +67,11 @@ def size_for(trace: Trace, params: Params, sealed: int | None = None) -> Config:
         ),
         wtu=WTUConfig(lanes=LANES, entries=entries),
         lxe=LXEConfig(score_rows=max(1, min(LXEConfig.rows, SCORES // entries))),
+        kvmu=KVMUConfig(
+            slot_tokens=max(4, _power(slot)),
+            window_slots=max(4, opened),
+            resident_slots=max(2, _power(sealed // RESIDENT)),
+        ),
     )
 
 
@@ -80,6 +101,9 @@ def check_fits(trace: Trace, params: Params, config: Config) -> None:
     )
     _enough(config, "hcu.joinable", config.hcu.joinable, "join_window", join)
     _enough(config, "hcu.open", config.hcu.open, "recent_window + T", recent + trace.tokens)
+    slot = config.kvmu.slot_tokens
+    _enough(config, "kvmu.slot_tokens", slot, "cluster_cap", cap(trace, params))
+    _enough(config, "kvmu.slot_tokens", slot, "n_sinks", sinks(trace, params))
 
 
 def arithmetic(config: Config) -> dict[str, int]:
@@ -90,11 +114,13 @@ def arithmetic(config: Config) -> dict[str, int]:
     return {"beat": config.lxe.side, "window": config.lxe.window}
 
 
-def check_clusters(config: Config, clusters: int, sealed: int) -> None:
+def check_clusters(config: Config, clusters: int, sealed: int, opened: int) -> None:
     """Raise :class:`~vrex.UserError` unless ``config`` takes the clusters of a trace.
 
-    ``clusters`` and ``sealed`` are the most that any KV head opens, and has sealed when scored.
+    ``clusters`` and ``sealed`` are the most that any KV head opens, and has sealed when scored;
+    ``opened`` the most that it has open at once.
     """
+    _enough(config, "kvmu.window_slots", config.kvmu.window_slots, "the most open clusters", opened)
     _enough(config, "wtu.entries", config.wtu.entries, "the most sealed clusters", sealed)
     _most("clusters of a KV head", clusters, MOST_CLUSTERS, "cut the trace")
 

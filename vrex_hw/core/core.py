@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import Out, connect, flipped
@@ -10,7 +10,6 @@ from amaranth.lib.wiring import Out, connect, flipped
 from vrex_hw import axi
 from vrex_hw.config import Config
 from vrex_hw.core.feeder import Feeder
-from vrex_hw.core.feeder.layouts import FED
 from vrex_hw.core.jobs import Jobs
 from vrex_hw.core.ports import CoreSignature
 from vrex_hw.core.segments import Segments
@@ -19,7 +18,7 @@ from vrex_hw.core.settings import SETTINGS
 from vrex_hw.core.statuses import Statuses
 from vrex_hw.core.writer import WRITE, Writer
 from vrex_hw.fork import Fork
-from vrex_hw.kvmu.layouts import DESCRIPTOR, FAULT, Fault
+from vrex_hw.kvmu.layouts import FAULT, Fault
 from vrex_hw.kvmu.link_port import LinkPort
 from vrex_hw.kvmu.retriever import Retriever
 from vrex_hw.kvmu.storer import Storer
@@ -382,10 +381,10 @@ class Core(wiring.Component):
 def _share(second: Any, port: Any, one: Any, other: Any) -> list[Any]:
     """Return the wires by which two units use ``port`` in turn: ``other`` while ``second``."""
     wires = []
-    for name, member in port.signature.members.items():
+    for name, member in one.signature.members.items():
         mine, first, then = getattr(port, name), getattr(one, name), getattr(other, name)
         if member.flow == Out:
-            wires.append(mine.eq(Mux(second, then.as_value(), first.as_value())))
+            wires.append(mine.eq(Mux(second, Value.cast(then), Value.cast(first))))
         else:
             wires += [first.eq(mine), then.eq(mine)]
     return wires

@@ -75,24 +75,22 @@ class Jobs(wiring.Component):
                 m.d.comb += request.valid.eq(1)
                 with m.If(request.ready):
                     m.next = "TAKE"
-            with m.State("TAKE"):
-                with m.If(line.valid):
-                    m.d.sync += [
-                        taken.eq(Cat(taken, line.data.as_value()) >> self._regions.line_bits),
-                        broken.eq(broken | line.error),
-                        got.eq(got + 1),
-                    ]
-                    with m.If(got == lines - 1):
-                        m.next = "PUT"
-            with m.State("PUT"):
-                with m.If(~self.start):
-                    m.d.comb += [
-                        fifo.w_en.eq(1),
-                        entry.descriptor.eq(taken[: DESCRIPTOR.size]),
-                        entry.broken.eq(broken),
-                    ]
-                    with m.If(fifo.w_rdy):
-                        m.d.sync += head.eq(head + 1)
-                        m.next = "REST"
+            with m.State("TAKE"), m.If(line.valid):
+                m.d.sync += [
+                    taken.eq(Cat(taken, line.data.as_value()) >> self._regions.line_bits),
+                    broken.eq(broken | line.error),
+                    got.eq(got + 1),
+                ]
+                with m.If(got == lines - 1):
+                    m.next = "PUT"
+            with m.State("PUT"), m.If(~self.start):
+                m.d.comb += [
+                    fifo.w_en.eq(1),
+                    entry.descriptor.eq(taken[: DESCRIPTOR.size]),
+                    entry.broken.eq(broken),
+                ]
+                with m.If(fifo.w_rdy):
+                    m.d.sync += head.eq(head + 1)
+                    m.next = "REST"
         m.d.comb += self.waits.eq(~fsm.ongoing("REST") | (head != self.tail) | fifo.r_rdy)
         return m

@@ -249,10 +249,9 @@ class Sequencer(wiring.Component):
     def _predict(self, m: Module, hand: "_Hand", walk: OpenWalk) -> None:
         """Start the select and the cluster job, and the commands that they live on."""
         job, some = hand.job.descriptor, hand.skip != hand.job.descriptor.tokens
-        with m.State("SELECT"):
-            with m.If(~self.select.full):
-                m.d.comb += self.select.start.eq(1)
-                m.next = "FEED SCORE"
+        with m.State("SELECT"), m.If(~self.select.full):
+            m.d.comb += self.select.start.eq(1)
+            m.next = "FEED SCORE"
         with m.State("FEED SCORE"):
             m.d.comb += [
                 hand.feed.kind.eq(Kind.SCORE),
@@ -263,10 +262,9 @@ class Sequencer(wiring.Component):
             ]
             with m.If(self.feed.ready | ~self.feed.valid):
                 m.next = "CLUSTER"
-        with m.State("CLUSTER"):
-            with m.If(~self.cluster.full):
-                m.d.comb += self.cluster.start.eq(some)
-                m.next = "FEED HASH"
+        with m.State("CLUSTER"), m.If(~self.cluster.full):
+            m.d.comb += self.cluster.start.eq(some)
+            m.next = "FEED HASH"
         with m.State("FEED HASH"):
             m.d.comb += [
                 hand.feed.kind.eq(Kind.HASH),
@@ -298,7 +296,7 @@ class Sequencer(wiring.Component):
                 m.next = "BANK"
 
     def _retrieve(self, m: Module, hand: "_Hand", attends: Attends, walk: OpenWalk) -> None:
-        """Fetch what was selected, and list what the frame attends; keep its attention for later."""
+        """Fetch what was selected, list what the frame attends, keep its attention for later."""
         segment, entry = self.segment, walk.cluster.p.entry
         with m.State("BANK"):
             m.d.comb += self.clear.eq(1)

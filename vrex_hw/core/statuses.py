@@ -57,12 +57,13 @@ class Statuses(wiring.Component):
         end, cycle, write = ENDED(fifo.r_data), Signal(32), self.write
         status, fault = Signal(STATUS), Signal(FAULT)
         index = self.count & ~((~0 << self.ring_log2)[:16])
+        late = end.attends & (end.fault == Fault.NONE)
         m.d.sync += cycle.eq(cycle + 1)
         m.d.comb += [
             fifo.w_data.eq(self.ended.p),
             fifo.w_en.eq(self.ended.valid),
             self.ended.ready.eq(fifo.w_rdy),
-            fault.eq(Mux(end.attends & (end.fault == Fault.NONE), self.attended.p.fault, end.fault)),
+            fault.eq(Mux(late, self.attended.p.fault, end.fault)),
             write.base.eq(self.statuses),
             write.size.eq(1 << self.ring_log2),
             write.request.p.address.eq(self.statuses + index),
@@ -71,16 +72,14 @@ class Statuses(wiring.Component):
             write.line.p.mask.eq((1 << self._config.lxe.side) - 1),
         ]
         with m.FSM() as fsm:
-            with m.State("REST"):
-                with m.If(fifo.r_rdy & (~end.attends | self.attended.valid)):
-                    m.d.comb += [fifo.r_en.eq(1), self.attended.ready.eq(end.attends)]
-                    m.d.sync += [status.fault.eq(fault), status.cycle.eq(cycle)]
-                    m.d.sync += [
-                        status[name].eq(end[name]) for name in ("id", "fetched", "chosen", "hits")
-                    ]
-                    m.next = "ASK"
-                    with m.If(~self.enable):
-                        m.next = "TELL"
+            ends = fifo.r_rdy & (~end.attends | self.attended.valid)
+            with m.State("REST"), m.If(ends):
+                m.d.comb += [fifo.r_en.eq(1), self.attended.ready.eq(end.attends)]
+                m.d.sync += [status.fault.eq(fault), status.cycle.eq(cycle)]
+                m.d.sync += [status[n].eq(end[n]) for n in ("id", "fetched", "chosen", "hits")]
+                m.next = "ASK"
+                with m.If(~self.enable):
+                    m.next = "TELL"
             with m.State("ASK"):
                 m.d.comb += write.request.valid.eq(1)
                 with m.If(write.request.ready):
@@ -89,10 +88,9 @@ class Statuses(wiring.Component):
                 m.d.comb += write.line.valid.eq(1)
                 with m.If(write.line.ready):
                     m.next = "WAIT"
-            with m.State("WAIT"):
-                with m.If(write.done.valid):
-                    m.d.comb += self.unwritten.eq(write.done.error | write.done.outside)
-                    m.next = "TELL"
+            with m.State("WAIT"), m.If(write.done.valid):
+                m.d.comb += self.unwritten.eq(write.done.error | write.done.outside)
+                m.next = "TELL"
             with m.State("TELL"):
                 m.d.comb += [self.status.valid.eq(1), self.status.p.eq(status)]
                 with m.If(self.status.ready):

@@ -1,4 +1,4 @@
-"""The table of the head in hand: header, map and open clusters, read from memory and written back."""
+"""The table of the head in hand: header, map and open clusters, between memory and its users."""
 
 from typing import Any
 
@@ -131,9 +131,8 @@ class Table(wiring.Component):
                     with m.If(fault != Fault.NONE):
                         m.next = "ANSWER"
             self._write_header(m, "CLOSE", "SETTLE", state, header, busy=0)
-            with m.State("SETTLE"):
-                with m.If(pending == 0):
-                    m.next = "ANSWER"
+            with m.State("SETTLE"), m.If(pending == 0):
+                m.next = "ANSWER"
             with m.State("ANSWER"):
                 m.d.comb += [self.loaded.valid.eq(loading), self.stored.valid.eq(~loading)]
                 with m.If(Mux(loading, self.loaded.ready, self.stored.ready)):

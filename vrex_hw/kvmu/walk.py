@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth import Module, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -41,15 +41,14 @@ class Walk(wiring.Component):
         regions, line = self._regions, self.line
         map_bits, open_bits = exact_log2(regions.map_lanes), exact_log2(regions.open_lanes)
         word, words, number = Signal(16), Signal(16), Signal(17)
-        slot = (number >> open_bits)[: exact_log2(regions.open_lines)]
+        slot, in_map = (number >> open_bits)[: exact_log2(regions.open_lines)], Signal()
         m.d.comb += [
-            line.valid.eq((word != words) | (number < self.opened)),
-            line.p.map.eq(word != words),
-            line.p.word.eq(slot),
-            line.p.offset.eq(regions.open + slot),
+            in_map.eq(word != words),
+            line.valid.eq(in_map | (number < self.opened)),
+            line.p.map.eq(in_map),
+            line.p.word.eq(Mux(in_map, word, slot)),
+            line.p.offset.eq(Mux(in_map, regions.map + word, regions.open + slot)),
         ]
-        with m.If(line.p.map):
-            m.d.comb += [line.p.word.eq(word), line.p.offset.eq(regions.map + word)]
         with m.If(self.begin):
             m.d.sync += [
                 word.eq(0),
@@ -57,7 +56,7 @@ class Walk(wiring.Component):
                 number.eq(self.sealed >> open_bits << open_bits),
             ]
         with m.Elif(line.valid & line.ready):
-            with m.If(line.p.map):
+            with m.If(in_map):
                 m.d.sync += word.eq(word + 1)
             with m.Else():
                 m.d.sync += number.eq(number + (1 << open_bits))

@@ -28,8 +28,8 @@ class LXESignature(wiring.Signature):
     ``mean``             the mean key's chunks
     ``nonfinite``        sticky: a NaN has come out of a command of that kind
     ``clear``            clears them
-    ``active``           the kind of the command that is in the DPE; ``working``: it takes a beat, or
-                         a row of a tile, in this cycle
+    ``active``           the kind of the command that is in the DPE
+    ``working``          the DPE takes a beat, or a row of a tile, in this cycle
     ==================== =========================================================================
 
     One clock ``clk``; ``rst`` is synchronous and active high.

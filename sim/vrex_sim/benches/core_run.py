@@ -21,6 +21,5 @@ async def run(dut: Any) -> None:
     given = arguments()
     found = [Port(*port) for port in given["ports"]]
     device = CocotbDevice(dut, found, seed=given["seed"], idle=given["idle"], stall=given["stall"])
-    device.bench.set(clear=0)
     result = await device.run(CoreHost(device, given, tell).run())
     give(origin=device.bench.origin, **result)

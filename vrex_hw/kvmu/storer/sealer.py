@@ -134,8 +134,8 @@ class Sealer(wiring.Component):
         bits, slots = regions.slot_bits, self._config.kvmu.window_slots
         token, value, chunk = Signal(regions.token_bits), Signal(), Signal(regions.chunk_bits)
         window, slot = Signal(LINE - bits), Signal(range(slots))
-        m.d.sync += window.eq(self.job.state[bits:] + (regions.window >> bits))
         m.d.comb += [
+            window.eq(self.job.state[bits:] + (regions.window >> bits)),
             slot.eq(self.sealed),
             self.request.p.address.eq(Cat(token, chunk, value, (window + slot)[: LINE - bits])),
             self.request.p.lines.eq(1),

@@ -1,0 +1,145 @@
+"""Where a run's tensors, states and rings lie in device memory, and heads' regions on the host."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vrex_hw.config import Config
+from vrex_hw.kvmu.layouts import DESCRIPTOR
+from vrex_hw.kvmu.regions import Regions
+from vrex_sim.packer import Packer
+from vrex_sim.ports import Bytes
+
+Words = NDArray[np.uint16]
+"""Bits of BF16 numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """A run of ``frames`` frames of up to ``tokens`` tokens, in lines of ``config``.
+
+    Tensors lie as the trace has them, [F, T, heads, chunks]; one behind the other come the heads'
+    states, the transient area, the hyperplanes, the rings of jobs and statuses, and the tensors.
+    """
+
+    config: Config
+    frames: int
+    tokens: int
+    q_heads: int
+    kv_heads: int
+    head_dim: int
+    hyperplanes: int
+
+    @property
+    def regions(self) -> Regions:
+        """The sizes of a state."""
+        return Regions(self.config)
+
+    @property
+    def chunks(self) -> int:
+        """Lines of a key."""
+        return -(-self.head_dim // self.config.lxe.side)
+
+    @property
+    def jobs(self) -> int:
+        """Jobs of the run."""
+        return self.frames * self.kv_heads
+
+    @property
+    def ring_log2(self) -> int:
+        """Log2 of the jobs of the ring, which holds all of them."""
+        return max(1, (self.jobs - 1).bit_length())
+
+    @property
+    def host_tokens(self) -> int:
+        """Tokens of a head's region on the host: as many as the stream can have."""
+        return self.frames * self.tokens
+
+    @property
+    def host_lines(self) -> int:
+        """Lines of the host."""
+        return max(2, self.kv_heads * self.host_tokens * 2 * self.chunks)
+
+    @cached_property
+    def starts(self) -> dict[str, int]:
+        """The first line of each part; ``end`` is the first behind them all."""
+        regions, chunks, slot = self.regions, self.chunks, 1 << self.regions.slot_bits
+        state = -(-regions.state_lines // slot) * slot
+        queries = self.frames * self.tokens * self.q_heads * chunks
+        keys = self.frames * self.tokens * self.kv_heads * chunks
+        sizes = {
+            "states": self.kv_heads * state,
+            "transient": regions.transient_lines,
+            "planes": self.hyperplanes * chunks,
+            "ring": regions.job_lines << self.ring_log2,
+            "statuses": 1 << self.ring_log2,
+            "q": queries,
+            "q_score": queries,
+            "out": queries,
+            "k": keys,
+            "v": keys,
+            "k_hash": keys,
+        }
+        ends = np.cumsum(list(sizes.values())).tolist()
+        return dict(zip([*sizes, "end"], [0, *ends], strict=True))
+
+    @property
+    def state_stride(self) -> int:
+        """Lines from one head's state to the next one's."""
+        return self.starts["transient"] // self.kv_heads
+
+    def lines(self, tensor: Words) -> Bytes:
+        """Return a tensor [..., d] as lines [n, bytes], its last chunk filled with zeros."""
+        side = self.config.lxe.side
+        padded = np.zeros((*tensor.shape[:-1], self.chunks * side), "<u2")
+        padded[..., : self.head_dim] = tensor
+        return padded.reshape(-1, side).view(np.uint8)
+
+    def tensor(self, lines: Bytes, *shape: int) -> Words:
+        """Return [*shape, d] from its lines."""
+        words = np.ascontiguousarray(lines).view("<u2")
+        return words.reshape(*shape, self.chunks * self.config.lxe.side)[..., : self.head_dim]
+
+    def planes(self, planes: Words) -> Bytes:
+        """Return hyperplanes [N, d] as lines: tile by tile, chunk by chunk, row by row."""
+        side, size = self.config.lxe.side, 2 * self.config.lxe.side
+        rows = self.lines(planes).reshape(-1, self.chunks, size)
+        tiles = [rows[i : i + side].swapaxes(0, 1) for i in range(0, len(rows), side)]
+        return np.concatenate([tile.reshape(-1, size) for tile in tiles])
+
+    def ring(self, lengths: NDArray[np.int64], fences: bool) -> Bytes:
+        """Return the ring's jobs as lines: frame by frame, head by head.
+
+        ``lengths`` [F]: live tokens; with ``fences`` the first job of each layer waits.
+        """
+        size = 2 * self.config.lxe.side
+        packer, lines = Packer(DESCRIPTOR), self.regions.job_lines
+        jobs = [
+            packer.pack(self.job(f, h, int(lengths[f]), fence=fences))
+            for f in range(self.frames)
+            for h in range(self.kv_heads)
+        ]
+        packed = b"".join(job.to_bytes(size * lines, "little") for job in jobs)
+        return np.frombuffer(packed, np.uint8).reshape(-1, size)
+
+    def job(self, f: int, h: int, tokens: int, *, fence: bool) -> dict[str, Any]:
+        """Return the descriptor of frame ``f`` of head ``h``."""
+        group, chunks, at = self.q_heads // self.kv_heads, self.chunks, self.starts
+        queries = (f * self.tokens * self.q_heads + h * group) * chunks
+        keys = (f * self.tokens * self.kv_heads + h) * chunks
+        return {
+            "id": (f * self.kv_heads + h) & 0xFFFF,
+            "fence": int(fence),
+            "state": at["states"] + h * self.state_stride,
+            "host": h * self.host_tokens * 2 * chunks,
+            "host_tokens": self.host_tokens,
+            **{name: at[name] + queries for name in ("q", "q_score", "out")},
+            **{name: at[name] + keys for name in ("k", "v", "k_hash")},
+            "tokens": tokens,
+            "group": group,
+            "kv_stride": self.kv_heads * chunks,
+            "q_stride": self.q_heads * chunks,
+        }
