@@ -4,7 +4,9 @@ from typing import Any
 
 from vrex_hw.config import Config
 from vrex_hw.lxe.layouts import Kind, Layouts
+from vrex_sim.activity import Activity
 from vrex_sim.packer import Packer
+from vrex_sim.placement import Placement
 from vrex_sim.ports import Bytes
 
 REASONS = {
@@ -15,8 +17,12 @@ REASONS = {
 """Why a command waited, and the fields of its report that add up to it."""
 
 
-def figures(config: Config, given: dict[str, Any]) -> dict[str, Any]:
-    """Return what the counters and reports tell of a run; ``given`` is the host's result.
+def figures(
+    place: Placement, given: dict[str, Any], activity: Activity, least: dict[str, int]
+) -> dict[str, Any]:
+    """Return what the counters, reports and activity tell of a run.
+
+    ``given`` is the host's result, ``least`` that of :func:`~vrex_sim.least.least_cycles`.
 
     - ``config``: the sizes; ``cycles``: from the first job to the last beat
     - ``commands``: for each kind of command how many there were, their ``cycles``, the ``beats``
@@ -29,9 +35,17 @@ def figures(config: Config, given: dict[str, Any]) -> dict[str, Any]:
       beat waited for an earlier one's; ``nothing_to_do``, without a job
     - ``passes_per_row``: reads of row memory and candidates over ceil(n / lanes), rows weighted
       by their length; ``buckets_per_row``: histogram bins visited
+    - ``least_cycles``: the floor of each kind of command; ``dpe_utilisation``: their sum over all
+      cycles
+    - ``prediction_hidden``: share of the cycles in which HCU, WTU or KVMU work in which the DPE
+      works too
+    - ``link``: requests both ways, bytes each way, and the mean size of a request
+    - ``residency``: share of the chosen clusters that were resident, and of the chosen tokens that
+      were fetched
+    - ``memory_bytes``: device memory that the run takes, heads' states included
     - ``counters``: the registers themselves
     """
-    counters, cycles = given["counters"], given["cycles"]
+    config, counters, cycles = place.config, given["counters"], given["cycles"]
     reports = _reports(config, given["report"])
     beats = len(given["weights"])
     peak = counters["hcu_busy"] * config.hcu.accumulators
@@ -53,6 +67,16 @@ def figures(config: Config, given: dict[str, Any]) -> dict[str, Any]:
             **{unit: _idle(counters, unit, cycles) for unit in ("hcu", "wtu")},
             "dpe": _idle_dpe(reports, cycles),
         },
+        "least_cycles": least,
+        "dpe_utilisation": sum(least.values()) / max(1, cycles),
+        "prediction_hidden": activity.hidden(),
+        "active_cycles": activity.busy,
+        "link": _link(place.regions.line_bytes, counters),
+        "residency": {
+            "hit_rate": counters["clusters_hit"] / max(1, counters["clusters_chosen"]),
+            "fetched_over_selected": counters["tokens_fetched"] / max(1, counters["tokens_chosen"]),
+        },
+        "memory_bytes": place.starts["end"] * place.regions.line_bytes,
         "passes_per_row": counters["wtu_reads"] / max(1, beats),
         "buckets_per_row": counters["wtu_buckets"] / max(1, counters["wtu_rows"]),
         "counters": counters,
@@ -72,6 +96,17 @@ def _commands(reports: list[dict[str, int]], kind: Kind) -> dict[str, Any]:
         "cycles": cycles,
         "beats": beats,
         "utilisation": beats / max(1, cycles),
+    }
+
+
+def _link(line_bytes: int, counters: dict[str, int]) -> dict[str, float]:
+    into, out = (line_bytes * counters[f"link_lines_{way}"] for way in ("in", "out"))
+    requests = counters["link_requests"]
+    return {
+        "requests": requests,
+        "bytes_in": into,
+        "bytes_out": out,
+        "mean_request_bytes": (into + out) / max(1, requests),
     }
 
 

@@ -7,6 +7,7 @@ window of the configuration, in every element.
 """
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,12 +21,15 @@ from vrex import Params
 from vrex_hw.config import Config
 from vrex_hw.models.system import TOP, emit
 from vrex_sim import jobs, ports, runner, sizing, waves
+from vrex_sim.activity import Activity
 from vrex_sim.compare import MismatchError
 from vrex_sim.compiled import ORIGIN, CompiledDevice
 from vrex_sim.core_host import CoreHost
 from vrex_sim.core_jobs import CoreJobs, Setup
 from vrex_sim.core_summary import figures
+from vrex_sim.least import least_cycles
 from vrex_sim.placement import Placement
+from vrex_sim.timeline import draw
 
 BENCH = "vrex_sim.benches.core_run"
 ENGINES = dict.fromkeys(reference.STEPS, "rtl")
@@ -44,8 +48,9 @@ def run(
     idle: float = 0.0,
     stall: float = 0.0,
     engine: str = "rtl",
+    timeline: Path | None = None,
 ) -> tuple[dict[str, Tensor], dict[str, object]]:
-    """Run a trace through the core, with memory and link; return what :func:`resv_ref.run.run` returns.
+    """Run a trace through a system with the core; return what :func:`resv_ref.run.run` returns.
 
     All tensors but ``counts`` and ``hyperplanes`` are what the hardware said. The summary has,
     beside the reference's figures, those of :func:`~vrex_sim.core_summary.figures` and
@@ -57,6 +62,7 @@ def run(
     ``verilog`` stands in for the system that ``config`` generates, ``setup`` says what its hardware
     is told. ``idle`` and ``stall`` are the chances,
     a cycle, that an input pauses and an output is held up. ``engine`` is ``rtl`` or ``compiled``.
+    ``timeline`` is where a picture of the run goes.
 
     Raises :class:`~vrex.UserError` for a trace that does not fit the hardware,
     :class:`~vrex_sim.compare.MismatchError` with the first mismatch and a waveform if the hardware
@@ -94,7 +100,12 @@ def run(
         raise MismatchError(f"{fault.text}\n  waveform: {path}")
     tensors = {**expected, **{name: torch.from_numpy(one) for name, one in got.tensors.items()}}
     tensors["attn_out"] = tensors["attn_out"].view(torch.bfloat16)
-    summary = {**summarise(trace, tensors), **figures(config, given), "mismatches": 0}
+    activity = Activity.of(given)
+    if timeline is not None:
+        draw(activity, timeline)
+    least = least_cycles(config, trace, params, tensors)
+    told = figures(work.placement, given, activity, least)
+    summary = {**summarise(trace, tensors), **told, "mismatches": 0}
     return tensors, {**summary, "metadata": reference.metadata(params, ENGINES, **arithmetic)}
 
 
@@ -122,9 +133,11 @@ def size(trace: Trace, params: Params, expected: dict[str, Tensor]) -> Config:
 
 def lines(placement: Placement) -> tuple[int, int]:
     """Return lines of device memory and of the host for a run: rounded up, so that builds last."""
-    return tuple(
-        1 << max(12, (n - 1).bit_length()) for n in (placement.starts["end"], placement.host_lines)
-    )
+    return _power(placement.starts["end"]), _power(placement.host_lines)
+
+
+def _power(lines: int) -> int:
+    return 1 << max(12, (lines - 1).bit_length())
 
 
 def _clusters(expected: dict[str, Tensor]) -> tuple[int, int, int]:

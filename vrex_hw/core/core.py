@@ -356,10 +356,13 @@ class Core(wiring.Component):
         """Show which unit works in this cycle: has a job, and does not wait for its input."""
         activity = self.activity
         for unit in ("hcu", "wtu"):
-            busy, starved = engine.counts[f"{unit}_busy"], engine.counts[f"{unit}_stalled_in"]
-            was_busy, was_starved = Signal.like(busy), Signal.like(starved)
-            m.d.sync += [was_busy.eq(busy), was_starved.eq(starved)]
-            m.d.comb += activity[unit].eq((busy != was_busy) & (starved == was_starved))
+            moves = []
+            for name in ("busy", "stalled_in", "stalled_out"):
+                count = engine.counts[f"{unit}_{name}"]
+                before = Signal.like(count, name=f"{unit}_{name}_before")
+                m.d.sync += before.eq(count)
+                moves.append(count != before)
+            m.d.comb += activity[unit].eq(moves[0] & ~moves[1] & ~moves[2])
         for name, unit, starts in (
             ("retriever", retriever, retriever.selected),
             ("storer", storer, storer.assign),

@@ -41,7 +41,7 @@ class System(wiring.Component):
         self._link = Link(config, link_lines, seed=seed + 1)
         core = self._core.signature.members
         names = [n for n in core if n in OUTSIDE or n.startswith("m_axis")]
-        models = {"memory": self._memory, "link": self._link}
+        models: dict[str, wiring.Component] = {"memory": self._memory, "link": self._link}
         super().__init__(
             {
                 **{name: core[name] for name in names},

@@ -1,0 +1,63 @@
+"""Which unit worked when: the core's activity, as the system's changes tell it."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vrex_hw.core.ports import UNITS
+
+PREDICTION = ("hcu", "wtu", "retriever", "storer", "table")
+"""What works for a job that does not attend yet: HCU, WTU and the KVMU."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Activity:
+    """Spans of cycles in which nothing changes, from a run's first job to its last."""
+
+    starts: NDArray[np.int64]
+    """[N]: first cycle of each span."""
+    lengths: NDArray[np.int64]
+    """[N]: its cycles."""
+    works: NDArray[np.bool_]
+    """[N, units]: what works in it, in the order of :data:`vrex_hw.core.ports.UNITS`."""
+
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> Self:
+        """Read the changes that a host gave back (:class:`vrex_sim.core_host.CoreHost`)."""
+        beats = given["activity"]
+        words = np.zeros((len(beats), 8), np.uint8)
+        words[:, : beats.shape[1]] = beats
+        packed = words.view("<u8")[:, 0]
+        starts = (packed & 0xFFFFFFFF).astype(np.int64)
+        bits = (packed >> 32).astype(np.int64)
+        works = (bits[:, None] >> np.arange(len(UNITS)) & 1).astype(bool)
+        ends = np.append(starts[1:], given["began"] + given["cycles"])
+        during = ends > given["began"]
+        starts = np.maximum(starts[during], given["began"])
+        lengths = np.maximum(ends[during] - starts, 0)
+        return cls(starts=starts, lengths=lengths, works=works[during])
+
+    def column(self, unit: str) -> NDArray[np.bool_]:
+        """Return in which spans ``unit`` works, [N]."""
+        return self.works[:, UNITS.index(unit)]
+
+    def cycles(self, spans: NDArray[np.bool_]) -> int:
+        """Return the cycles of the ``spans`` that are true."""
+        return int(self.lengths[spans].sum())
+
+    @property
+    def busy(self) -> dict[str, int]:
+        """Cycles in which each unit works."""
+        return {unit: self.cycles(self.column(unit)) for unit in UNITS}
+
+    def hidden(self, after: int = 0) -> float:
+        """Return the share of prediction's cycles in which the DPE works too, from cycle ``after``.
+
+        0 where there was no prediction.
+        """
+        predicts = self.works[:, [UNITS.index(unit) for unit in PREDICTION]].any(1)
+        predicts &= self.starts >= after
+        whole = self.cycles(predicts)
+        return self.cycles(predicts & self.column("dpe")) / whole if whole else 0.0
