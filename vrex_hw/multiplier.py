@@ -12,6 +12,11 @@ ECP5_BITS = 18
 """Bits of either operand of one MULT18X18D."""
 
 
+def on_ecp5(platform: Any) -> bool:
+    """Return whether what is made for ``platform`` may use an ECP5's cells."""
+    return str(getattr(platform, "device", "")).startswith(ECP5)
+
+
 class Multiplier(wiring.Component):
     """``product = a * b``, unsigned and full width, one a cycle.
 
@@ -36,7 +41,7 @@ class Multiplier(wiring.Component):
         """Two ranks of registers around one multiply, or a DSP block."""
         m = Module()
         fits = max(len(self.a), len(self.b)) <= ECP5_BITS
-        if fits and str(getattr(platform, "device", "")).startswith(ECP5):
+        if fits and on_ecp5(platform):
             m.submodules.dsp = self._mult18x18d()
         else:
             a = Signal.like(self.a, reset_less=True)

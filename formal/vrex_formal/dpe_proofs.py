@@ -1,4 +1,4 @@
-"""DPE: the aligned sum, and normaliser and rounder, against plain definitions."""
+"""DPE: aligned products, their sum, normaliser and rounder, against plain definitions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,10 +7,13 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
 from vrex_formal.proof import Proof
 from vrex_formal.rules import always, any_sequence, counter, given, reach, start, total
+from vrex_hw.dpe.aligned_product import AlignedProduct, ShiftedOperands
 from vrex_hw.dpe.aligned_sum import AlignedSum, latency
 from vrex_hw.dpe.normalise import Normalise, Round
 from vrex_hw.dpe.pipeline import delay
 
+PRODUCT_SIZES = {"bits": 3, "exponent_bits": 6, "window": 20}
+PRODUCT_LATENCY = 3
 SUM_SIZES = {"width": 2, "bits": 4, "acc_bits": 6, "exponent_bits": 5, "window": 8}
 SUM_LATENCY = latency(SUM_SIZES["width"])
 TOTAL_BITS = 10
@@ -20,6 +23,38 @@ LOWEST = -16
 """The lowest exponent that is tried; the highest is -LOWEST - 1."""
 ROUND_LATENCY = Normalise.LATENCY + Round.LATENCY
 FIELD_BITS, MANTISSA_BITS = 3, 4
+
+
+def aligned_product(make: Callable[..., Any] = ShiftedOperands) -> Module:
+    """Give both forms any factors at any distance and compare them with a product shifted by it."""
+    m = Module()
+    start(m)
+    forms = {"shifted product": AlignedProduct, "shifted operands": make}
+    units = {name: form(**PRODUCT_SIZES) for name, form in forms.items()}
+    bits, window = PRODUCT_SIZES["bits"], PRODUCT_SIZES["window"]
+    ports = {
+        name: Signal(len(getattr(units["shifted product"], name)), name=name)
+        for name in ("a", "b", "exponent", "largest", "negative")
+    }
+    for port in ports.values():
+        any_sequence(m, port)
+    a, b, exponent, largest = (
+        delay(m, ports[name], PRODUCT_LATENCY, name) for name in ("a", "b", "exponent", "largest")
+    )
+    negative = delay(m, ports["negative"], 1, "negative")
+    given(m, ports["largest"] >= ports["exponent"])
+    distance = (largest - exponent)[:-1]
+    magnitude = (((a * b) << (window - 2 * bits)) >> distance)[:window]
+    wanted = Cat(magnitude ^ negative.replicate(window), negative).as_signed()
+    flowing = counter(m, 1, PRODUCT_LATENCY) == PRODUCT_LATENCY
+    for name, unit in units.items():
+        m.submodules[name.replace(" ", "_")] = unit
+        m.d.comb += [getattr(unit, port).eq(value) for port, value in ports.items()]
+        right = (unit.term == wanted) & (unit.sign == negative)
+        always(m, ~flowing | right, f"{name}: the product, cut to the window, complemented")
+    reach(m, flowing & negative & (distance == 17) & (magnitude == 6), "a far product")
+    reach(m, flowing & (distance > 2 * window) & a.all() & b.all(), "a product falls out")
+    return m
 
 
 def aligned_sum(make: Callable[..., Any] = AlignedSum) -> Module:
@@ -129,6 +164,15 @@ def _nearest(twice: Value, code: Value, below: int) -> Value:
 
 
 PROOFS = [
+    Proof(
+        name="aligned-product",
+        claim="a product aligned by either form is that of the plain definition",
+        harness=aligned_product,
+        depth=PRODUCT_LATENCY + 1,
+        induct=True,
+        cover_depth=PRODUCT_LATENCY + 2,
+        effort=10,
+    ),
     Proof(
         name="aligned-sum",
         claim="the aligned sum is that of the plain definition, in exact integers",

@@ -18,6 +18,7 @@ from vrex_formal import (
     stream_proofs,
     wtu_proofs,
 )
+from vrex_hw.dpe.aligned_product import ShiftedOperands
 from vrex_hw.dpe.aligned_sum import AlignedSum
 from vrex_hw.dpe.normalise import Round
 from vrex_hw.fork import Fork
@@ -168,6 +169,20 @@ def test_a_sum_that_takes_signs_a_cycle_early_is_found(check):
 
     result = check(lambda: dpe_proofs.aligned_sum(make), depth=dpe_proofs.SUM_LATENCY + 2)
     assert not result.holds and "given their signs and added" in result.verdict
+
+
+def test_a_product_whose_second_operand_is_late_is_found(check):
+    def late(m, inner, outer):
+        held = Signal.like(outer)
+        m.d.sync += held.eq(outer)
+        m.d.comb += inner.eq(held)
+
+    def make(**sizes):
+        return Broken(ShiftedOperands(**sizes), "b", late)
+
+    depth = dpe_proofs.PRODUCT_LATENCY + 2
+    result = check(lambda: dpe_proofs.aligned_product(make), depth=depth)
+    assert not result.holds and "shifted operands" in result.verdict
 
 
 def test_a_rounder_that_takes_ties_for_more_is_found(check):

@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from vrex_hw.dpe.pipeline import register
+from vrex_hw.dpe.pipeline import delay, register
 
 FINE = 3
 """Low bits of the shift that the first step does: it leaves fewer bits to hold than the rest."""
@@ -17,18 +17,19 @@ class Aligner(wiring.Component):
     """The first step: the distance to the largest exponent, and a shift right by up to 7 bits.
 
     ``largest`` comes with ``exponent`` and is at least as large; ``magnitude`` and ``negative``
-    come a cycle later. A cycle after those come ``fine``, the
+    come ``1 + wait`` cycles later. A cycle after those come ``fine``, the
     magnitude, complemented if negative and shifted by the distance's low bits, and ``coarse``,
     its high bits, for :func:`aligned`. A distance beyond the window counts as all ones.
 
     Parameters
     ----------
     bits, exponent_bits, window : widths of ``magnitude``, of the exponents and of what is kept.
+    wait : cycles that a distance waits for its magnitude.
     """
 
-    def __init__(self, bits: int, exponent_bits: int, window: int) -> None:
+    def __init__(self, bits: int, exponent_bits: int, window: int, wait: int = 0) -> None:
         """Size the ports."""
-        self._window = window
+        self._window, self._wait = window, wait
         self._shift_bits = ceil_log2(window + 1)
         super().__init__(
             {
@@ -47,6 +48,7 @@ class Aligner(wiring.Component):
         m = Module()
         distance = self.largest - self.exponent
         distance = register(m, _saturate(distance, self._shift_bits), "distance")
+        distance = delay(m, distance, self._wait, "distance")
         bits = self.magnitude ^ self.negative.replicate(len(self.magnitude))
         for k in range(FINE):
             bits = _shift(bits, 1 << k, distance[k], self.negative, self._window)

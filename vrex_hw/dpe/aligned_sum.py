@@ -41,6 +41,9 @@ class AlignedSum(wiring.Component):
     window : bits that an aligned magnitude keeps.
     """
 
+    WAIT = 0
+    """Cycles that a lane takes beyond those of its :class:`~vrex_hw.dpe.align.Aligner`."""
+
     def __init__(
         self, width: int, *, bits: int, acc_bits: int, exponent_bits: int, window: int
     ) -> None:
@@ -55,44 +58,53 @@ class AlignedSum(wiring.Component):
             {
                 "exponents": In(data.ArrayLayout(exponent_bits, width)),
                 "acc_exponent": In(exponent_bits),
-                "magnitudes": In(data.ArrayLayout(bits, width)),
                 "negatives": In(width),
                 "acc_magnitude": In(acc_bits),
                 "acc_negative": In(1),
                 "largest": Out(exponent_bits),
                 "total": Out(signed(self.total_bits)),
             }
+            | self._lane_ports(width, bits)
         )
+
+    def _lane_ports(self, width: int, bits: int) -> dict[str, Any]:
+        """Return the ports that bring magnitudes."""
+        return {"magnitudes": In(data.ArrayLayout(bits, width))}
 
     @property
     def magnitude_delay(self) -> int:
         """Cycles by which magnitudes and signs follow the exponents."""
-        return _search_stages(self.width) + 1
+        return _search_stages(self.width) + 1 + self.WAIT
 
     @property
     def latency(self) -> int:
         """Cycles from the exponents to their total."""
-        return latency(self.width)
+        return latency(self.width) + self.WAIT
 
     def elaborate(self, platform: Any) -> Module:
         """Find the largest exponent, align, add."""
         m = Module()
         largest = self._largest(m)
-        search = self.magnitude_delay - 1
+        search = _search_stages(self.width)
         late = delay(m, self.exponents, search, "exponents")
         bits = len(self.acc_exponent)
         terms = [
-            self._term(m, platform, f"{k}", largest, late.word_select(k, bits), *lane)
-            for k, lane in enumerate(zip(self.magnitudes, self.negatives, strict=True))
+            self._lane(m, platform, k, largest, late.word_select(k, bits))
+            for k in range(self.width)
         ]
         acc_late = delay(m, self.acc_exponent, search, "acc_exponent")
         acc_lane = acc_late, self.acc_magnitude, self.acc_negative
         acc = self._term(m, platform, "acc", largest, *acc_lane)
         m.d.comb += [
             self.total.eq(self._add(m, terms, acc)),
-            self.largest.eq(delay(m, largest, self.latency - self.magnitude_delay + 1, "largest")),
+            self.largest.eq(delay(m, largest, self.latency - search, "largest")),
         ]
         return m
+
+    def _lane(self, m: Module, platform: Any, k: int, largest: Value, exponent: Value) -> Term:
+        """Return term ``k``, two cycles after its exponent has met the ``largest`` one."""
+        lane = self.magnitudes[k], self.negatives[k]
+        return self._term(m, platform, f"{k}", largest, exponent, *lane)
 
     def _term(
         self,
@@ -104,7 +116,7 @@ class AlignedSum(wiring.Component):
         magnitude: Value,
         negative: Value,
     ) -> Term:
-        sizes = (len(magnitude), len(exponent), self.window)
+        sizes = (len(magnitude), len(exponent), self.window, self.WAIT)
         module = f"dpe_aligner_{'_'.join(map(str, sizes))}"
         unit = place(m, platform, f"aligner_{name}", module, lambda: Aligner(*sizes))
         m.d.comb += [
@@ -116,8 +128,8 @@ class AlignedSum(wiring.Component):
         return aligned(unit.fine, unit.coarse, unit.sign, self.window), unit.sign
 
     def _largest(self, m: Module) -> Value:
-        """Return the largest exponent, after ``magnitude_delay - 1`` cycles."""
-        stages = self.magnitude_delay - 1
+        """Return the largest exponent, after ``_search_stages`` cycles."""
+        stages = _search_stages(self.width)
         values: list[Any] = list(self.exponents)
         for stage in range(stages - 1):
             groups = _groups(values, FAN_IN)

@@ -6,14 +6,13 @@ from amaranth.hdl import Cat, Const, Module, Mux, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from vrex_hw.dpe import aligned_sum
-from vrex_hw.dpe.aligned_sum import AlignedSum
+from vrex_hw.dpe import product_sum
 from vrex_hw.dpe.layouts import BF16, FP32
 from vrex_hw.dpe.normalise import Normalise, Round
 from vrex_hw.dpe.pipeline import delay, register
-from vrex_hw.dpe.product import BIAS, EXPONENT_BITS, MAGNITUDE_BITS, Product
+from vrex_hw.dpe.product import BIAS, EXPONENT_BITS, SIGNIFICAND_BITS, ProductExponent
+from vrex_hw.dpe.product_sum import ProductSum
 from vrex_hw.hierarchy import place
-from vrex_hw.multiplier import Multiplier
 
 WIDE_EXPONENT_BITS = 11
 """Bits of a signed exponent before it is known whether the result fits."""
@@ -54,30 +53,29 @@ class Tree(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         """Exponents first; the products are made while the largest is looked for."""
         m = Module()
-        m.submodules.sum = aligned = AlignedSum(
+        m.submodules.sum = aligned = ProductSum(
             self.width,
-            bits=MAGNITUDE_BITS,
+            bits=SIGNIFICAND_BITS,
             acc_bits=25,
             exponent_bits=EXPONENT_BITS,
             window=self.window,
         )
         until_product = 1 + aligned.magnitude_delay
         # Significands and signs are held for all products together: few wide registers.
-        wait = until_product - Multiplier.LATENCY
+        wait = 1 + aligned.factor_delay
         a_fractions = delay(m, Cat(a[:7] for a in self.a), wait, "a_fractions")
         b_fractions = delay(m, Cat(b[:7] for b in self.b), wait, "b_fractions")
         signs = Cat(a[-1] ^ b[-1] for a, b in zip(self.a, self.b, strict=True))
-        poisons = []
+        poisons, one = [], Const(1, 1)
         for k in range(self.width):
-            product = place(m, platform, f"product{k}", "dpe_product", Product)
+            product = place(m, platform, f"product{k}", "dpe_product", ProductExponent)
             m.d.comb += [
                 product.a_field.eq(self.a[k][7:15]),
                 product.b_field.eq(self.b[k][7:15]),
                 product.live.eq(self.live[k]),
-                product.a_fraction.eq(a_fractions.word_select(k, 7)),
-                product.b_fraction.eq(b_fractions.word_select(k, 7)),
                 aligned.exponents[k].eq(product.exponent),
-                aligned.magnitudes[k].eq(product.magnitude),
+                aligned.a[k].eq(Cat(a_fractions.word_select(k, 7), one)),
+                aligned.b[k].eq(Cat(b_fractions.word_select(k, 7), one)),
             ]
             poisons.append(product.poison)
         m.d.comb += aligned.negatives.eq(delay(m, signs, until_product, "signs"))
@@ -93,7 +91,7 @@ class Tree(wiring.Component):
         self._finish(m, aligned, register(m, Cat(poisons).any(), "poisoned"))
         return m
 
-    def _finish(self, m: Module, aligned: AlignedSum, poisoned: Value) -> None:
+    def _finish(self, m: Module, aligned: ProductSum, poisoned: Value) -> None:
         """Normalise and round the sum; ``poisoned`` is 2 cycles old."""
         bits = aligned.total_bits
         m.submodules.normalise = normalise = Normalise(bits, WIDE_EXPONENT_BITS)
@@ -114,4 +112,4 @@ class Tree(wiring.Component):
 
 def latency(width: int) -> int:
     """Return the cycles of a tree of ``width`` inputs from a beat to its result."""
-    return 1 + aligned_sum.latency(width) + Normalise.LATENCY + Round.LATENCY
+    return 1 + product_sum.latency(width) + Normalise.LATENCY + Round.LATENCY
