@@ -9,7 +9,7 @@ from vrex_formal.proof import Proof
 from vrex_formal.rules import always, any_sequence, counter, given, reach, start, total
 from vrex_hw.dpe.aligned_sum import AlignedSum, latency
 from vrex_hw.dpe.normalise import Normalise, Round
-from vrex_hw.dpe.pipeline import delay
+from vrex_hw.pipeline import delay
 
 SUM_SIZES = {"width": 2, "bits": 4, "acc_bits": 6, "exponent_bits": 5, "window": 8}
 SUM_LATENCY = latency(SUM_SIZES["width"])

@@ -9,8 +9,8 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from vrex_hw.dpe.align import Aligner, aligned
-from vrex_hw.dpe.pipeline import delay, register
 from vrex_hw.hierarchy import place
+from vrex_hw.pipeline import delay, register
 
 FAN_IN = 4
 """Values that one stage reduces to one: two levels of comparators, or of adders."""
@@ -80,9 +80,8 @@ class AlignedSum(wiring.Component):
         largest = self._largest(m)
         search = self.magnitude_delay - 1
         late = delay(m, self.exponents, search, "exponents")
-        bits = len(self.acc_exponent)
         terms = [
-            self._term(m, platform, f"{k}", largest, late.word_select(k, bits), *lane)
+            self._term(m, platform, f"{k}", largest, late[k], *lane)
             for k, lane in enumerate(zip(self.magnitudes, self.negatives, strict=True))
         ]
         acc_late = delay(m, self.acc_exponent, search, "acc_exponent")

@@ -6,9 +6,9 @@ from amaranth.hdl import Cat, Const, Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from vrex_hw.dpe.pipeline import register
 from vrex_hw.hierarchy import place
 from vrex_hw.multiplier import Multiplier
+from vrex_hw.pipeline import register
 
 BIAS = 127
 SIGNIFICAND_BITS = 8

@@ -10,10 +10,10 @@ from vrex_hw.dpe import aligned_sum
 from vrex_hw.dpe.aligned_sum import AlignedSum
 from vrex_hw.dpe.layouts import BF16, FP32
 from vrex_hw.dpe.normalise import Normalise, Round
-from vrex_hw.dpe.pipeline import delay, register
 from vrex_hw.dpe.product import BIAS, EXPONENT_BITS, MAGNITUDE_BITS, Product
 from vrex_hw.hierarchy import place
 from vrex_hw.multiplier import Multiplier
+from vrex_hw.pipeline import delay, register
 
 WIDE_EXPONENT_BITS = 11
 """Bits of a signed exponent before it is known whether the result fits."""
