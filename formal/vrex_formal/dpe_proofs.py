@@ -10,7 +10,7 @@ from vrex_formal.rules import always, any_sequence, counter, given, reach, start
 from vrex_hw.dpe.aligned_product import AlignedProduct, ShiftedOperands
 from vrex_hw.dpe.aligned_sum import AlignedSum, latency
 from vrex_hw.dpe.normalise import Normalise, Round
-from vrex_hw.dpe.pipeline import delay
+from vrex_hw.pipeline import delay
 
 PRODUCT_SIZES = {"bits": 3, "exponent_bits": 6, "window": 20}
 PRODUCT_LATENCY = 3

@@ -20,12 +20,20 @@ class CocotbDevice(Device):
     """
 
     def __init__(
-        self, dut: Any, found: list[Port], *, seed: int = 1, idle: float = 0.0, stall: float = 0.0
+        self,
+        dut: Any,
+        found: list[Port],
+        *,
+        seed: int = 1,
+        idle: float = 0.0,
+        stall: float = 0.0,
+        patience: int = 20_000,
     ) -> None:
         """Attach to every stream."""
         streams, _ = ports.group(found)
-        self.bench = Bench(dut, seed=seed, idle=idle, stall=stall)
+        self.bench = Bench(dut, seed=seed, idle=idle, stall=stall, patience=patience)
         super().__init__(streams, self.bench.patience)
+        self._started = False
         self._came = Event()
         self._sources = {s.name: self._source(s) for s in streams if s.input}
         for stream in streams:
@@ -37,7 +45,7 @@ class CocotbDevice(Device):
 
         Raises what the host raises.
         """
-        await self.bench.reset()
+        await self._reset()
         main = self.start(coroutine)
         self.tasks.run()
         while not main.done:
@@ -46,6 +54,7 @@ class CocotbDevice(Device):
             self.cycle = self.bench.cycle
             self.tasks.run()
         await self.bench.cycles(SETTLE)
+        self.cycle = self.bench.cycle
         self.check_empty()
         return main.result
 
@@ -53,21 +62,39 @@ class CocotbDevice(Device):
         """Write a plain input port."""
         self.bench.set(**{name: value})
 
+    async def run_for(self, cycles: int, coroutine: Coroutine[Any, None, Any]) -> None:
+        """Reset the device, start a host and leave it after ``cycles`` cycles, in mid-work.
+
+        Its tasks are not resumed meanwhile. Whatever runs next begins with a reset.
+        """
+        await self._reset()
+        self.start(coroutine)
+        self.tasks.run()
+        await self.bench.cycles(cycles)
+
+    async def _reset(self) -> None:
+        """Start the clock the first time; drop all that a run before has left."""
+        if self._started:
+            await self.bench.restart()
+            self.forget()
+        else:
+            self._started = True
+            await self.bench.reset()
+
     def _send(self, name: str, beats: Bytes) -> None:
         source = self._sources[name]
         source.send_packed(int.from_bytes(beat.tobytes(), "little") for beat in beats)
 
     def _source(self, stream: Stream) -> Source:
-        port = self.inputs[stream.name]
         source = self.bench.source(**_shape(stream))
-        source.on_beat = lambda _, __: self._taken(port)
+        source.on_beat = lambda _, __: self._taken(self.inputs[stream.name])
         return source
 
     def _sink(self, stream: Stream) -> Sink:
-        port, size = self.outputs[stream.name], stream.bytes
+        size = stream.bytes
         sink = self.bench.sink(**_shape(stream))
         sink.on_beat = lambda packed, cycle: self._given(
-            port, packed.to_bytes(size, "little"), cycle
+            self.outputs[stream.name], packed.to_bytes(size, "little"), cycle
         )
         return sink
 

@@ -117,6 +117,12 @@ class Device(ABC):
         """Rising edges since reset ended."""
         self.tasks = Tasks()
 
+    def forget(self) -> None:
+        """Begin anew, as the device does from a reset: nothing was sent or given, no task runs."""
+        self.inputs = {name: Input(port.stream) for name, port in self.inputs.items()}
+        self.outputs = {name: Output(port.stream) for name, port in self.outputs.items()}
+        self.tasks = Tasks()
+
     def start(self, coroutine: Coroutine[Any, None, Any]) -> Task:
         """Let ``coroutine`` run beside the others."""
         return self.tasks.start(coroutine)

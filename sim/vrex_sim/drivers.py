@@ -100,6 +100,13 @@ class Source:
         while self._queue:
             await self._empty.wait()
 
+    def clear(self) -> None:
+        """Drop every beat, the one on the wires too; only while the device is in reset."""
+        self._queue.clear()
+        self._driving = False
+        self._valid.value = 0
+        self._empty.set()
+
     def step(self) -> bool:
         """Serve one rising edge; True if a beat moved."""
         moved = self._driving and self._ready.value == 1
@@ -170,6 +177,13 @@ class Sink:
         """Beats that were taken from the device and not yet asked for."""
         return len(self._beats)
 
+    def clear(self) -> None:
+        """Drop every beat that nobody has asked for; only while the device is in reset."""
+        self._beats.clear()
+        self._held = None
+        self._taking = False
+        self._ready.value = 0
+
     def step(self) -> bool:
         """Serve one rising edge; True if a beat moved."""
         moved = False
@@ -225,6 +239,7 @@ class Bench:
         self._idle, self._stall = idle, stall
         self._ports: list[Source | Sink] = []
         self._moved = 0
+        self._restarted = Event()
         self._stop_at = int(os.environ.get(waves.STOP_AT, -1))
 
     def source(
@@ -264,6 +279,15 @@ class Bench:
         self.origin = int(get_sim_time("ns")) + waves.PERIOD
         cocotb.start_soon(self._serve())
 
+    async def restart(self) -> None:
+        """Reset the device for one cycle, whatever it does, and drop what streams still hold.
+
+        A beat that comes out afterwards is one of the new run, or the device's fault.
+        """
+        self._restarted.clear()
+        self.dut.rst.value = 1
+        await self._restarted.wait()
+
     async def cycles(self, count: int) -> None:
         """Wait ``count`` rising edges."""
         for _ in range(count):
@@ -277,13 +301,20 @@ class Bench:
             raise AssertionError(f"cycle {self.cycle}: beats are left over: {left}")
 
     async def _serve(self) -> None:
-        edge = RisingEdge(self.dut.clk)
+        edge, rst = RisingEdge(self.dut.clk), self.dut.rst
         steps = [port.step for port in self._ports]
         while True:
             await edge
-            for step in steps:
-                if step():
-                    self._moved = self.cycle
+            if rst.value == 1:
+                rst.value = 0
+                self._moved = self.cycle
+                for port in self._ports:
+                    port.clear()
+                self._restarted.set()
+            else:
+                for step in steps:
+                    if step():
+                        self._moved = self.cycle
             self.cycle += 1
             if self.cycle == self._stop_at:
                 raise AssertionError("stopped for the waveform")

@@ -21,6 +21,7 @@ from pathlib import Path
 from cocotb_tools import runner as cocotb_runner
 
 from vrex import HardwareError, UserError
+from vrex_sim import ports
 
 OPTIONS = ("--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "-Wno-lint")
 MAKE_VARIABLES = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1"
@@ -154,7 +155,8 @@ def _verilate(verilog: str, top: str, directory: Path, runtime: Path, trace: boo
     source.write_text(verilog)
     control = directory / "ports.vlt"
     blocks, _ = repeated(verilog)
-    lines = [f'public_flat_rw -module "{top}" -var "{port}"' for port in ports(verilog, top)]
+    names = [port.name for port in ports.read(verilog, top)]
+    lines = [f'public_flat_rw -module "{top}" -var "{name}"' for name in names]
     lines += [f'hier_block -module "{name}"' for name in blocks]
     control.write_text("\n".join(["`verilator_config", *lines, ""]))
     log = directory / "build.log"
@@ -194,14 +196,6 @@ def repeated(verilog: str) -> tuple[list[str], list[str]]:
     blocks = [n for n in often if sum(len(bodies[m]) for m in below(n)) * places[n] > LARGE]
     hidden = set().union(*(below(name) for name in blocks))
     return blocks, [name for name in often if name not in hidden]
-
-
-def ports(verilog: str, top: str) -> list[str]:
-    """Return the names of the ports of module ``top``; raises ValueError if it is not there."""
-    found = re.search(rf"^module \\?{re.escape(top)}\s?\((.*?)^endmodule", verilog, re.M | re.S)
-    if found is None:
-        raise ValueError(f"no module {top!r} in the Verilog")
-    return re.findall(r"^\s*(?:input|output)\s.*?(\w+)\s*;", found[1], re.M)
 
 
 def tail(log: Path, lines: int = 25) -> str:

@@ -13,6 +13,7 @@ async def bench(dut):
     a = arguments()
     tb = Bench(dut, seed=a["seed"], idle=a["idle"], stall=a["stall"], patience=500)
     source, sink = tb.source("i", INPUT), tb.sink("o", OUTPUT)
+    tb.set(fault=a["fault"])
     await tb.reset()
     source.send_all({"value": v, "pair": [v & 3, 1], "last": v == 0} for v in a["beats"])
     beats = await sink.packet_at()

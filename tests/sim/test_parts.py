@@ -99,10 +99,3 @@ def test_verilog_that_does_not_build_is_told(monkeypatch, tmp_path):
     text = "module bad(clk);\n  input clk;\n  wire x = nowhere[;\nendmodule\n"
     with pytest.raises(verilate.BuildError, match="bad does not build"):
         verilate.build(text, "bad")
-
-
-def test_ports_are_found():
-    text = "module \\top (a, b__c);\n  input [3:0] a;\n  wire w;\n  output b__c;\nendmodule\n"
-    assert verilate.ports(text, "top") == ["a", "b__c"]
-    with pytest.raises(ValueError, match="no module"):
-        verilate.ports(text, "other")

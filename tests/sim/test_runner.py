@@ -19,10 +19,11 @@ def doubler(monkeypatch):
     return doubler
 
 
-def run(doubler, fault="none", *, idle=0.3, stall=0.3, check=True, seed=1):
+def run(doubler, fault="NONE", *, idle=0.3, stall=0.3, check=True, seed=1):
     beats = [*random.Random(seed).sample(range(1, 65536), 200), 77, 5, 0]
     arguments = {"beats": beats, "idle": idle, "stall": stall, "check": check, "seed": seed}
-    return beats, runner.run(doubler.emit(fault), "doubler", HERE / "doubler_bench.py", arguments)
+    arguments["fault"] = doubler.Fault[fault].value
+    return beats, runner.run(doubler.emit(), "doubler", HERE / "doubler_bench.py", arguments)
 
 
 @pytest.mark.parametrize(
@@ -40,9 +41,9 @@ def test_beats_come_through_whole(doubler, idle, stall, seed):
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        ("drops_valid", r"stream o, cycle \d+: valid fell before the beat was taken"),
-        ("changes_payload", r"stream o, cycle \d+: the payload changed from 0x\w+ to 0x\w+"),
-        ("swallows", r"no stream moved for 500 cycles; pending: o 0|pending: nothing"),
+        ("DROPS_VALID", r"stream o, cycle \d+: valid fell before the beat was taken"),
+        ("CHANGES_PAYLOAD", r"stream o, cycle \d+: the payload changed from 0x\w+ to 0x\w+"),
+        ("SWALLOWS", r"no stream moved for 500 cycles; pending: o 0|pending: nothing"),
     ],
 )
 def test_protocol_violations_are_caught(doubler, fault, says):
@@ -52,7 +53,7 @@ def test_protocol_violations_are_caught(doubler, fault, says):
 
 def test_a_mismatch_names_the_place_and_leaves_a_short_waveform(doubler):
     with pytest.raises(runner.BenchError) as caught:
-        run(doubler, "wrong_value")
+        run(doubler, "WRONG_VALUE")
     text = str(caught.value)
     found = re.search(r"doubler, cycle (\d+): out\[200\] is 1, expected 154", text)
     assert found, text

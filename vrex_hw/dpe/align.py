@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from vrex_hw.dpe.pipeline import delay, register
+from vrex_hw.pipeline import delay, register
 
 FINE = 3
 """Low bits of the shift that the first step does: it leaves fewer bits to hold than the rest."""

@@ -11,9 +11,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from vrex_hw.dpe.align import Aligner, aligned
-from vrex_hw.dpe.pipeline import delay, register
 from vrex_hw.hierarchy import place
 from vrex_hw.multiplier import ECP5_BITS, Multiplier
+from vrex_hw.pipeline import delay, register
 
 LEFT = 4
 """Bits of the shift that wide operands have room for: up to 7 places in one, 8 in the other."""

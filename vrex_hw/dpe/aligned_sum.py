@@ -9,8 +9,8 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from vrex_hw.dpe.align import Aligner, aligned
-from vrex_hw.dpe.pipeline import delay, register
 from vrex_hw.hierarchy import place
+from vrex_hw.pipeline import delay, register
 
 FAN_IN = 4
 """Values that one stage reduces to one: two levels of comparators, or of adders."""
@@ -87,7 +87,6 @@ class AlignedSum(wiring.Component):
         largest = self._largest(m)
         search = _search_stages(self.width)
         late = delay(m, self.exponents, search, "exponents")
-        bits = len(self.acc_exponent)
         terms = [
             self._lane(m, platform, k, largest, late.word_select(k, bits))
             for k in range(self.width)

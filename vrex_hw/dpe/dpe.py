@@ -9,10 +9,10 @@ from amaranth.utils import exact_log2
 
 from vrex_hw.config import LXEConfig
 from vrex_hw.dpe.layouts import FP32, beat_layout, load_layout
-from vrex_hw.dpe.pipeline import register
 from vrex_hw.dpe.row import Row
 from vrex_hw.dpe.tree import latency
 from vrex_hw.hierarchy import place
+from vrex_hw.pipeline import register
 
 
 class DPE(wiring.Component):

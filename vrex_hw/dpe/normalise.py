@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from vrex_hw.dpe.pipeline import delay, register
+from vrex_hw.pipeline import delay, register
 
 
 class Normalise(wiring.Component):

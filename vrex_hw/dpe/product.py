@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from vrex_hw.dpe.pipeline import register
+from vrex_hw.pipeline import register
 
 BIAS = 127
 SIGNIFICAND_BITS = 8

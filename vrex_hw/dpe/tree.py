@@ -9,10 +9,10 @@ from amaranth.lib.wiring import In, Out
 from vrex_hw.dpe import product_sum
 from vrex_hw.dpe.layouts import BF16, FP32
 from vrex_hw.dpe.normalise import Normalise, Round
-from vrex_hw.dpe.pipeline import delay, register
 from vrex_hw.dpe.product import BIAS, EXPONENT_BITS, SIGNIFICAND_BITS, ProductExponent
 from vrex_hw.dpe.product_sum import ProductSum
 from vrex_hw.hierarchy import place
+from vrex_hw.pipeline import delay, register
 
 WIDE_EXPONENT_BITS = 11
 """Bits of a signed exponent before it is known whether the result fits."""

@@ -55,7 +55,5 @@ async def hcu(dut) -> None:
         ends += await check(tb, assign, f"{session.get('name', s)} assign", packets)
         await tb.finish()
         if session.get("reset"):
-            dut.rst.value = 1
-            await tb.cycles(2)
-            dut.rst.value = 0
+            await tb.restart()
     give(trailers=ends, **{name: tb.get(name) for name in COUNTERS})

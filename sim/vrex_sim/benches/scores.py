@@ -155,9 +155,7 @@ async def scores(dut: Any) -> None:
     if given["reset"]:
         await writer.run(given["batches"][:1])
         await tb.cycles(given["reset"])
-        dut.rst.value = 1
-        await tb.cycles(1)
-        dut.rst.value = 0
+        await tb.restart()
         writer.drains.clear()
     cocotb.start_soon(writer.watch())
     cocotb.start_soon(writer.run(given["batches"]))

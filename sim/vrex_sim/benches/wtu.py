@@ -110,9 +110,7 @@ async def wtu(dut) -> None:
             source.send_packed(beats[: len(beats) - (row.reset == 0)])
             await source.drained()
             await tb.cycles(row.reset)
-            dut.rst.value = 1
-            await tb.cycles(2)
-            dut.rst.value = 0
+            await tb.restart()
             board.forget()
             before = None
         else:
