@@ -87,10 +87,7 @@ class AlignedSum(wiring.Component):
         largest = self._largest(m)
         search = _search_stages(self.width)
         late = delay(m, self.exponents, search, "exponents")
-        terms = [
-            self._lane(m, platform, k, largest, late.word_select(k, bits))
-            for k in range(self.width)
-        ]
+        terms = [self._lane(m, platform, k, largest, late[k]) for k in range(self.width)]
         acc_late = delay(m, self.acc_exponent, search, "acc_exponent")
         acc_lane = acc_late, self.acc_magnitude, self.acc_negative
         acc = self._term(m, platform, "acc", largest, *acc_lane)
