@@ -79,6 +79,12 @@ class Trace:
         """Return the same stream under other parameters; :func:`check` it before use."""
         return dataclasses.replace(self, params=params)
 
+    def frames_from(self, first: int) -> Self:
+        """Return the stream's frames from number ``first`` on."""
+        names = ("q", "k", "v", "k_hash", "q_retrieve", "frame_lengths")
+        tensors = {name: tensor for name, tensor in self.tensors().items() if name in names}
+        return dataclasses.replace(self, **{name: t[first:] for name, t in tensors.items()})
+
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors by their names in the file, absent ones left out."""
         named = {name: getattr(self, name) for name in REQUIRED + OPTIONAL}

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from resv_ref import ReSV
 from resv_ref import run as reference
 from resv_ref.run import Progress
 from resv_ref.summary import summarise
@@ -45,11 +46,12 @@ def run(
     expected: dict[str, Tensor] | None = None,
     verilog: str | None = None,
     setup: Setup | None = None,
+    before: ReSV | None = None,
     idle: float = 0.0,
     stall: float = 0.0,
     engine: str = "rtl",
     timeline: Path | None = None,
-) -> tuple[dict[str, Tensor], dict[str, object]]:
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Run a trace through a system with the core; return what :func:`resv_ref.run.run` returns.
 
     All tensors but ``counts`` and ``hyperplanes`` are what the hardware said. The summary has,
@@ -60,7 +62,8 @@ def run(
     ``expected``, the tensors of an exact run under these parameters, and at the beat and window
     of ``config``, saves running it again.
     ``verilog`` stands in for the system that ``config`` generates, ``setup`` says what its hardware
-    is told. ``idle`` and ``stall`` are the chances,
+    is told. ``before`` is what the heads hold when the trace begins; ``expected`` is then needed.
+    ``idle`` and ``stall`` are the chances,
     a cycle, that an input pauses and an output is held up. ``engine`` is ``rtl`` or ``compiled``.
     ``timeline`` is where a picture of the run goes.
 
@@ -82,7 +85,9 @@ def run(
         expected, _ = reference.run(trace, params, "exact", tell, **arithmetic)
     config = config or size(trace, params, expected)
     sizing.check_clusters(config, *_clusters(expected))
-    work = CoreJobs(config=config, params=params, trace=trace, setup=setup or Setup())
+    work = CoreJobs(
+        config=config, params=params, trace=trace, setup=setup or Setup(), before=before
+    )
     verilog = verilog or emit(config, *lines(work.placement))
     arguments = {
         **work.arguments(),
@@ -103,9 +108,9 @@ def run(
     activity = Activity.of(given)
     if timeline is not None:
         draw(activity, timeline)
-    least = least_cycles(config, trace, params, tensors)
-    told = figures(work.placement, given, activity, least)
-    summary = {**summarise(trace, tensors), **told, "mismatches": 0}
+    least = least_cycles(config, trace, params, tensors, work.stored)
+    counted = figures(work.placement, given, activity, least)
+    summary = {**summarise(trace, tensors), **counted, "mismatches": 0}
     return tensors, {**summary, "metadata": reference.metadata(params, ENGINES, **arithmetic)}
 
 
