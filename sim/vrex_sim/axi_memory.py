@@ -52,7 +52,7 @@ class AxiMemory:
         )
         for number, channel in enumerate(channels):
             if stall:
-                channel.set_pause_generator(_coin(random.Random(f"{seed} {number}"), stall))
+                channel.set_pause_generator(coin(random.Random(f"{seed} {number}"), stall))
 
     def image(self) -> bytes:
         """Return what the memory holds."""
@@ -103,6 +103,7 @@ def _poisoned(side: Any, plain: Any, ranges: list[tuple[int, int]]) -> Any:
     return access
 
 
-def _coin(rng: random.Random, probability: float) -> Iterator[bool]:
+def coin(rng: random.Random, probability: float) -> Iterator[bool]:
+    """Yield True with ``probability``: a pause generator of cocotbext-axi."""
     while True:
         yield rng.random() < probability

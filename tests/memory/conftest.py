@@ -43,10 +43,10 @@ def run() -> Callable[..., dict]:
 def run_own() -> Callable[..., dict]:
     """Return the same for the behavioural memory."""
 
-    def run(sent: Traffic, *, idle=0.0, stall=0.0, **knobs) -> dict:
+    def run(sent: Traffic, *, idle=0.0, **knobs) -> dict:
         text = emitted(sent.config, len(sent.readers), len(sent.writers), sent.lines)
         quiet = {"latency": 0, "stall": 0, "read_fault_at": 0, "write_fault_at": 0}
-        arguments = {**sent.arguments(), "idle": idle, "stall": stall, "own": True}
+        arguments = {**sent.arguments(), "idle": idle, "stall": idle, "own": True}
         return runner.run(text, "memory_system", BENCH, {**arguments, "knobs": {**quiet, **knobs}})
 
     return run

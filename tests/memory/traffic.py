@@ -45,13 +45,15 @@ class System(wiring.Component):
         m.submodules.port, m.submodules.memory = self._port, self._memory
         wiring.connect(m, self._port.m_axi, self._memory.s_axi)
         for unit, members in ((self._port, self._own), (self._memory, self._knobs)):
-            inner = wiring.Signature(members).create()
-            for name in members:
-                setattr(inner, name, getattr(unit, name))
-            outer = wiring.Signature(members).create()
-            for name in members:
-                setattr(outer, name, getattr(self, name))
-            wiring.connect(m, inner, wiring.flipped(outer))
+            for name, member in members.items():
+                inner, outer = getattr(unit, name), getattr(self, name)
+                if member.is_port:
+                    m.d.comb += inner.eq(outer)
+                elif member.dimensions:
+                    for theirs, mine in zip(inner, outer, strict=True):
+                        wiring.connect(m, theirs, wiring.flipped(mine))
+                else:
+                    wiring.connect(m, inner, wiring.flipped(outer))
         return m
 
 

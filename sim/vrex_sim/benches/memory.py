@@ -9,10 +9,12 @@ one after the other, [N, line bytes] and [N, mask bytes]; ``image`` uint8 [lines
 been written.
 
 Gives back, for client k: ``line_k`` uint8 [M, line bytes], ``error_k`` and ``cycle_k`` [M];
-``done_k`` [requests, 3] of error, outside and cycle; ``image`` as it is then; ``aw`` and ``ar``
+``done_k`` [requests, 3] of error, outside and cycle; ``taken_read_k`` and ``taken_write_k``, the
+cycles in which requests were taken; ``image`` as it is then; ``aw`` and ``ar``
 [[cycle, client, byte address, beats], ...].
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import cocotb
@@ -31,6 +33,10 @@ from vrex_sim.pulses import Pulses
 
 def _bits(row: Any) -> int:
     return int.from_bytes(row.tobytes(), "little")
+
+
+def _noter(cycles: list[int]) -> Callable[[int, int], None]:
+    return lambda _, cycle: cycles.append(cycle)
 
 
 class Addresses:
@@ -72,6 +78,11 @@ class Host:
         self.dones = [Pulses(self.tb, f"write__{k}__done", done) for k in writers]
         self.reads = [self.tb.source(f"read__{k}__request", BURST_REQUEST) for k in readers]
         self.writes = [self.tb.source(f"write__{k}__request", BURST_REQUEST) for k in writers]
+        self.taken: dict[str, list[int]] = {}
+        for kind, sources in (("read", self.reads), ("write", self.writes)):
+            for k, source in enumerate(sources):
+                cycles = self.taken[f"taken_{kind}_{k}"] = []
+                source.on_beat = _noter(cycles)
         bits = 8 * Sizes(self.config).line_bytes + self.config.lxe.side
         self.given = [self.tb.source(f"write__{k}__line", bits) for k in writers]
         self.watched: list[Addresses] = []
@@ -142,7 +153,7 @@ class Host:
         return np.frombuffer(b"".join(rows), np.uint8).reshape(shape)
 
     def _results(self) -> dict[str, Any]:
-        results: dict[str, Any] = {}
+        results: dict[str, Any] = {name: np.array(c) for name, c in self.taken.items()}
         for k, lines in enumerate(self.lines):
             size = line_layout(self.config.lxe.side).size // 8
             rows = [(packed >> 2).to_bytes(size, "little") for packed, _ in lines.came]
