@@ -89,7 +89,7 @@ class Master:
             await self.tb.cycles(2)
             expected = self.a["expected"].get(str(number), {})
             tasks = [
-                cocotb.start_soon(self._access(*access, expected.get(str(k), 0)))
+                cocotb.start_soon(self._access(access, expected.get(str(k), 0)))
                 for k, access in enumerate(accesses)
             ]
             for task in tasks:
@@ -109,8 +109,9 @@ class Master:
     def _line(self, number: int) -> int:
         return int.from_bytes(self.image[number * self.byte :][: self.byte], "little")
 
-    async def _access(self, address: int, what: Any, size: int, answer: int) -> None:
+    async def _access(self, access: list[Any], answer: int) -> None:
         """Read a number of bytes or write a hexadecimal string; compare, or change the image."""
+        address, what, size = access
         if isinstance(what, int):
             got = await self.axi.read(address, what, size=size)
             wanted = bytes(self.image[address : address + what])
