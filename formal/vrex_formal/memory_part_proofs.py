@@ -37,7 +37,6 @@ CONFIG = Config(
 )
 """Two beats a line of 8 bytes; a burst ends after 128 lines at the latest."""
 CLIENTS = 2
-LINE_BYTES = Sizes(CONFIG).line_bytes
 COUNT = 4
 """Bits of what is counted: more than there are cycles to count it in."""
 Make = Callable[[], wiring.Component]
