@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from vrex_hw.config import Config
-from vrex_hw.kvmu.layouts import REQUEST, TAG, line_layout
+from vrex_hw.kvmu.layouts import REQUEST, TAG, line_layout, receive_layout
 from vrex_hw.kvmu.link_ledger import moved_layout
 
 
@@ -28,14 +28,13 @@ class LinkReceiver(wiring.Component):
         """Remember the reads among ``kvmu.outstanding`` transfers."""
         self._places = config.kvmu.outstanding
         line = line_layout(config.lxe.side)
-        receive = data.StructLayout({"data": line, "tag": TAG, "last": 1})
         index = exact_log2(self._places)
         self._due = data.StructLayout({"tag": TAG, "index": index, "lines": REQUEST})
         super().__init__(
             {
                 "flush": In(1),
                 "asked": In(data.StructLayout({"valid": 1, **self._due.members})),
-                "receive": In(stream.Signature(receive)),
+                "receive": In(stream.Signature(receive_layout(config.lxe.side))),
                 "line": Out(data.StructLayout({"valid": 1, "data": line})),
                 "fetched": Out(moved_layout(config)),
                 "unknown": Out(1),

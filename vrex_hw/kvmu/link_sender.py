@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from vrex_hw.config import Config
-from vrex_hw.kvmu.layouts import REQUEST, line_layout
+from vrex_hw.kvmu.layouts import REQUEST, line_layout, send_layout
 from vrex_hw.kvmu.link_ledger import moved_layout
 
 
@@ -30,7 +30,6 @@ class LinkSender(wiring.Component):
         self._places = config.kvmu.outstanding
         line = line_layout(config.lxe.side)
         self._asked = data.StructLayout({"index": exact_log2(self._places), "lines": REQUEST})
-        send = data.StructLayout({"data": line, "last": 1})
         super().__init__(
             {
                 "flush": In(1),
@@ -39,7 +38,7 @@ class LinkSender(wiring.Component):
                 "offered": In(1),
                 "issued": In(data.StructLayout({"valid": 1, "lines": REQUEST})),
                 "give": In(stream.Signature(line)),
-                "send": Out(stream.Signature(send)),
+                "send": Out(stream.Signature(send_layout(config.lxe.side))),
                 "given": Out(moved_layout(config)),
             }
         )
