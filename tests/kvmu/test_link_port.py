@@ -34,7 +34,15 @@ def transfers(rng, count, plans=("good",), *, most=12):
 
 
 def run(wanted, *, seed=1, idle=0.0, stall=0.0, timed=True, **more):
-    given = {"limit": LIMIT, "epoch": 0, "delay": DELAY, "dead": [], **more, "timed": timed}
+    given = {
+        "limit": LIMIT,
+        "epoch": 0,
+        "delay": DELAY,
+        "dead": [],
+        "stale": [],
+        **more,
+        "timed": timed,
+    }
     given |= {"config": CONFIG.to_dict(), "transfers": wanted, "seed": seed}
     return runner.run(emit(), "link_port", BENCH, {**given, "idle": idle, "stall": stall})
 
@@ -73,13 +81,46 @@ def test_campaign(seed):
     for transfer in wanted:
         if transfer["write"] and transfer["plan"] == "torn":
             transfer["plan"] = "lost"
-    got = run(wanted, seed=seed, idle=0.1, stall=rng.choice([0, 0.2, 0.5]), epoch=0xFE00 * seed)
+    got = run(
+        wanted, seed=seed, idle=0.1, stall=rng.choice([0, 0.2, 0.5]), epoch=0xFE00 * seed % 0x10000
+    )
     assert got["results"].count("NONE") > 200
 
 
-@pytest.mark.parametrize("lines", [1, 2, 40])
-def test_a_line_a_cycle(lines):
-    """Reads: every cycle brings a line, from the first to the last."""
-    wanted = [{"write": 0, "address": 100 * n, "lines": lines, "plan": "good"} for n in range(40)]
+@pytest.mark.parametrize(("write", "lines"), [(0, 2), (0, 40), (1, 4), (1, 40)])
+def test_a_line_a_cycle(write, lines):
+    """One transfer behind the other without a pause, if the link makes none."""
+    wanted = [{"write": write, "address": 99 * n, "lines": lines, "plan": "good"} for n in range(9)]
     got = run(wanted, delay=0, epoch=7)
-    print(got["lines"], got["at"])
+    moved = got["sends"] if write else got["lines"]
+    assert moved == list(range(moved[0], moved[0] + 9 * lines))
+
+
+def test_a_link_that_takes_nothing():
+    """Every transfer ends; when the link comes back it has its packets, and all is well."""
+    wanted = transfers(random.Random(8), 60)
+    got = run(wanted, idle=0.1, stall=0.2, dead=[(100, 100 + 4 * LIMIT), (3000, 3000 + LIMIT // 2)])
+    assert got["results"].count("LINK_LATE") >= 6
+    assert got["requests"] < len(wanted)
+    assert got["results"][-5:] == ["NONE"] * 5
+
+
+def test_the_limit_counts_from_when_a_transfer_is_the_oldest():
+    wanted = [{"write": 0, "address": 0, "lines": 1, "plan": plan} for plan in ("good", "lost")]
+    got = run(wanted, delay=0)
+    assert got["results"] == ["NONE", "LINK_LATE"]
+    assert got["at"][1] - got["at"][0] == LIMIT + 3
+
+
+def test_answers_of_before_a_reset():
+    """They have the old epoch's tags, which the new epoch's transfers have not."""
+    wanted = transfers(random.Random(9), 40)
+    got = run(wanted, stall=0.3, idle=0.3, epoch=0x4000, stale=list(range(8)))
+    assert set(got["results"]) == {"NONE"} and got["unknown"] >= 16
+
+
+def test_the_bench_sees_a_wrong_line():
+    """With the tags of before the reset in use again, stale lines come through."""
+    wanted = [t for t in transfers(random.Random(9), 60) if not t["write"]]
+    with pytest.raises(runner.BenchError, match=r"reads 0x|waits for"):
+        run(wanted, stall=0.3, idle=0.3, stale=list(range(8)))

@@ -33,9 +33,10 @@ FAULTS: dict[str, tuple[str, ...]] = {
 """Ways to answer, and the faults that each may end in where no transfer before it has failed.
 
 error: the completion has its bit set, with or without a packet. short, long: a line less or more
-comes, and the completion tells; lie: it does not (no packet at all is late). count: the completion alone is wrong. torn: the
+comes, and the completion tells; lie: it does not. count: the completion alone is wrong. torn: the
 packet never ends. lost: nothing comes; mute: no completion comes. late: all of it comes after the
-limit. twice: two completions. stray: packets and completions of other tags come as well.
+limit. twice: two completions. stray: packets and completions of other tags come as well. (No packet
+at all, that of one line less than one, is late.)
 """
 
 
@@ -72,9 +73,11 @@ class Answers:
         """Requests in their order, each with the number of its transfer."""
         self.written: dict[int, list[int]] = {}
         """Lines of the packets that were sent, by the transfer's number."""
+        self.sends: list[int] = []
+        """Cycles in which lines were sent."""
         self._packet: list[int] = []
         self.request.on_beat = lambda beat, _: self._asked(self.request.packer.unpack(beat))
-        self.send.on_beat = lambda beat, _: self._sent(self.send.packer.unpack(beat))
+        self.send.on_beat = lambda beat, cycle: self._sent(self.send.packer.unpack(beat), cycle)
 
     @property
     def owes(self) -> bool:
@@ -95,13 +98,20 @@ class Answers:
         while self._events and self._events[0][0] <= self._now:
             heapq.heappop(self._events)[2]()
 
+    def stray(self, tag: int) -> None:
+        """Send a packet and a completion of ``tag`` that belong to nothing."""
+        request = {"tag": tag, "address": ~tag, "lines": self._rng.randint(1, 3)}
+        packet = [self._beat(request, k, request["lines"]) for k in range(request["lines"])]
+        self._packets.append((self._now + self._rng.randint(0, self._delay), packet))
+        self._completion.send({"tag": tag, "error": 0, "lines": request["lines"]})
+
     def _asked(self, request: dict[str, int]) -> None:
         """Order the answer to a request."""
         number = (request["tag"] - self._epoch) % (1 << TAG)
         self.asked.append((number, request))
         plan = self._plans[number]
         if plan == "stray":
-            self._stray(request["tag"])
+            self.stray((request["tag"] + self._rng.randint(1 << 14, 3 << 14)) % (1 << TAG))
         if request["write"]:
             self._writes.append((number, request))
         else:
@@ -112,10 +122,10 @@ class Answers:
             if early:
                 self._plans[number] = "lost"
 
-    def _sent(self, beat: dict[str, Any]) -> None:
+    def _sent(self, beat: dict[str, Any], cycle: int) -> None:
         """Collect a packet; complete its request if that has not been done."""
-        bits = 16
-        self._packet.append(sum(value << bits * k for k, value in enumerate(beat["data"])))
+        self.sends.append(cycle)
+        self._packet.append(sum(value << 16 * k for k, value in enumerate(beat["data"])))
         if not beat["last"]:
             return
         number, request = self._writes.popleft()
@@ -160,14 +170,6 @@ class Answers:
         for _ in range(2 if plan == "twice" else 1):
             wait = self._lateness() if plan == "late" else self._rng.randint(0, self._delay)
             self._after(wait, lambda: self._completion.send(completion))
-
-    def _stray(self, tag: int) -> None:
-        """Send a packet and a completion that belong to nothing."""
-        wrong = (tag + self._rng.randint(1 << TAG - 2, 3 << TAG - 2)) % (1 << TAG)
-        request = {"tag": wrong, "address": wrong, "lines": self._rng.randint(1, 3)}
-        packet = [self._beat(request, k, request["lines"]) for k in range(request["lines"])]
-        self._packets.append((self._now + self._rng.randint(0, self._delay), packet))
-        self._completion.send({"tag": wrong, "error": 0, "lines": request["lines"]})
 
     def _lateness(self) -> int:
         return self._limit + self._rng.randint(50, 3 * self._delay + 50)
