@@ -180,7 +180,7 @@ def test_reset_of_both(cycles):
 def test_bandwidth(lines, latency, interval):
     """Cycles a request are as the docstring has them."""
     rng = random.Random(0)
-    wanted = [{"write": 0, "address": 3 * k, "lines": lines} for k in range(60)]
+    wanted = [{"write": 0, "address": 2 * k, "lines": lines} for k in range(60)]
     got, _ = run([phase(rng, wanted, latency=latency, interval=interval, stall=0)], idle=0)
     at = got["phases"][0]["at"]
     apart = (at[-1] - at[7]) / (len(at) - 8)
