@@ -15,6 +15,7 @@ from vrex_formal import (
     dpe_proofs,
     flow_proofs,
     hcu_proofs,
+    link_proofs,
     lxe_proofs,
     memory_part_proofs,
     memory_proofs,
@@ -34,6 +35,7 @@ MODULES = (
     lxe_proofs,
     memory_part_proofs,
     memory_proofs,
+    link_proofs,
 )
 
 PROOFS: dict[str, Proof] = {p.name: p for module in MODULES for p in module.PROOFS}
