@@ -143,6 +143,7 @@ class FeedTraffic:
         listed = [*segments, (Area.FRAME, 0, tokens)]
         self.jobs[-1]["segments"] = [list(map(int, segment)) for segment in listed]
         self._beats(self.lxe.attend(bits(rows), bits(k), bits(v), limits.numpy()))
+        self.wanted.kinds += [int(Kind.ATTEND)] * len(self._parts(rows))
         lxe = self.config.lxe
         out = light_attention(rows, k, v, limits, beat=lxe.side, window=lxe.window)
         self._write(out.reshape(group, tokens, -1), loose)
