@@ -1,9 +1,11 @@
 """The feeder: it reads within its areas, has room for every line, and its streams hold."""
 
+from functools import partial
 from typing import Any
 
 from amaranth.hdl import Array, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
+from amaranth.lib.wiring import connect
 
 from vrex_formal.proof import Proof
 from vrex_formal.rules import (
@@ -25,6 +27,7 @@ from vrex_hw.core.feeder.fetcher import Fetcher
 from vrex_hw.core.feeder.matrix import Matrix
 from vrex_hw.core.feeder.rows import Rows
 from vrex_hw.core.feeder.splitter import Splitter
+from vrex_hw.core.feeder.walker import Walker
 from vrex_hw.core.writer import Writer
 from vrex_hw.kvmu.layouts import SEGMENT, Area
 from vrex_hw.kvmu.regions import Regions
@@ -42,6 +45,8 @@ SEGMENTS = 4
 """Segments of the longest list looked at, the frame's own included."""
 FIELD = 3
 """Bits of a stride and of a number of tokens."""
+BASE = 6
+"""Bits of the first lines of what is read."""
 TAG = data.StructLayout({"mark": 1})
 
 
@@ -66,7 +71,7 @@ def segment(m: Module, number: int, tokens: Value) -> Any:
     return entry
 
 
-def areas(kind: Kind, wide: int) -> Module:
+def areas(kind: Kind) -> Module:
     """One part of a job of ``kind``: each burst lies within one thing that the job may read."""
     m = Module()
     start(m)
@@ -85,7 +90,7 @@ def areas(kind: Kind, wide: int) -> Module:
         ("k", job.k),
         ("v", job.v),
     ):
-        bases[name] = constant(m, wide, name)
+        bases[name] = constant(m, BASE, name)
         m.d.comb += port.eq(bases[name])
     stride, tokens = constant(m, FIELD, "stride"), constant(m, FIELD, "tokens")
     m.d.comb += job.kv_stride.eq(stride)
@@ -133,5 +138,189 @@ def areas(kind: Kind, wide: int) -> Module:
     return m
 
 
-__all__ = ["Const", "Fetcher", "PROOFS", "Rows", "Splitter", "Writer", "in_order", "sink", "source"]
-PROOFS: list[Proof] = []
+def walker() -> Module:
+    """Any passes, of keys and of values, that do not go past the list: pieces are their tokens."""
+    m = Module()
+    start(m)
+    m.submodules.unit = unit = Walker(SIZES)
+    walk, piece = unit.walk, unit.piece
+    tokens, stride = constant(m, 2, "tokens"), constant(m, 2, "stride")
+    given(m, tokens != 0)
+    segments = [segment(m, number, tokens) for number in range(3)]
+    with m.If(unit.segments.read):
+        m.d.sync += unit.segments.data.eq(Array(segments)[unit.segments.index[:2]])
+    m.d.comb += unit.kv_stride.eq(stride)
+    source(m, walk)
+    sink(m, piece, "walker")
+
+    # Where in the whole list the pass begins, and how far its pieces have come.
+    begins = Array(Signal(5, name=f"begin{sort}") for sort in range(2))
+    at, end, keep, sort = Signal(5), Signal(5), Signal(), Signal()
+    whole = Signal(5)
+    m.d.comb += whole.eq(total([entry.count for entry in segments]))
+    given(m, ~walk.valid | (walk.p.height != 0))
+    given(m, ~walk.valid | (walk.p.height <= SIZES.lxe.side))
+    given(m, ~walk.valid | (begins[walk.p.values] + walk.p.height <= whole))
+    cut = taken(piece)
+    with m.If(cut):
+        m.d.sync += at.eq(at + piece.p.lines)
+        with m.If(keep & (at + piece.p.lines == end)):
+            m.d.sync += begins[sort].eq(end)
+    with m.If(taken(walk)):
+        begin = Mux(keep & cut & (sort == walk.p.values), end, begins[walk.p.values])
+        m.d.sync += [at.eq(begin), end.eq(begin + walk.p.height)]
+        m.d.sync += [keep.eq(walk.p.keep), sort.eq(walk.p.values)]
+    given(m, ~taken(walk) | ~piece.valid)
+    owners = []
+    for number, entry in enumerate(segments):
+        before = total([e.count for e in segments[:number]])
+        owners.append(
+            (piece.p.area == entry.area)
+            & (piece.p.slot == entry.slot)
+            & (piece.p.token + piece.p.lines <= entry.count)
+            & (before + piece.p.token == at)
+        )
+    frame = piece.p.area == Area.FRAME
+    here = piece.valid
+    always(m, ~here | Value.cast(total(owners)).any(), "walker: the tokens that come next")
+    always(m, ~here | (at + piece.p.lines <= end), "walker: no token past the pass")
+    always(m, ~here | (piece.p.lines != 0), "walker: no piece is empty")
+    place = piece.p.token * stride
+    always(m, ~(here & frame) | (piece.p.frame == place), "walker: where a token of the frame lies")
+    reach(m, here & keep & sort & (begins[1] != 0) & (at == end - 1), "walker: a second tile")
+    return m
+
+
+def rows() -> Module:
+    """A job of a few rows, split into commands: each row read is one of the job's."""
+    m = Module()
+    start(m)
+    m.submodules.splitter = splitter = Splitter(SIZES)
+    m.submodules.unit = unit = Rows(SIZES)
+    connect(m, splitter.part, unit.part)
+    job, fetch, sent = splitter.feed.p, unit.fetch, Signal()
+    m.d.sync += sent.eq(sent | taken(splitter.feed))
+    fields = {"address": 6, "stride": FIELD, "tokens": 2, "group": 2, "skip": 2, "kind": 2}
+    values = {name: constant(m, bits, name) for name, bits in fields.items()}
+    m.d.comb += [splitter.feed.valid.eq(~sent)]
+    m.d.comb += [job[name].eq(value) for name, value in values.items()]
+    any_constant(m, unit.chunks_log2)
+    hashes = values["kind"] == Kind.HASH
+    chunks, group = Const(1) << unit.chunks_log2, Mux(hashes, 1, values["group"])
+    skip = Mux(hashes, values["skip"], 0)
+    kept = Mux(skip < values["tokens"], (values["tokens"] - skip)[:2], 0)
+    sink(m, fetch, "rows")
+    first, lines = fetch.p.address, fetch.p.lines
+    base, stride = values["address"], values["stride"]
+    begin, end = base + skip * stride, base + (values["tokens"] - 1) * stride + group * chunks
+    burst, count = fetch.valid & (lines != 0), Signal(4)
+    m.d.sync += count.eq(count + (taken(fetch) & (lines != 0)))
+    always(m, ~burst | (first >= begin), "rows: none that is skipped, none before the first")
+    always(m, ~burst | (first + lines <= end.as_unsigned()), "rows: none behind the last")
+    always(m, ~burst | (count < kept * group), "rows: no row too many")
+    told = fetch.valid & fetch.p.last
+    always(m, ~told | (count + (lines != 0) == kept * group), "rows: the last is told")
+    reach(m, told & (kept * group == 4), "rows: two commands")
+    return m
+
+
+def fetcher() -> Module:
+    """Bursts of up to 2 lines and empty ones; memory answers at any time what it was asked."""
+    m = Module()
+    start(m)
+    m.submodules.unit = unit = Fetcher(SIZES, TAG, depth=4)
+    i, request, line = unit.i, unit.read.request, unit.read.line
+    source(m, i)
+    given(m, i.p.lines <= 2)
+    given(m, (i.p.lines != 0) | i.p.last)
+    sink(m, request, "fetcher's request")
+    sink(m, unit.o, "fetcher")
+    asked, coming = Signal(4), Signal(4)
+    for port in (line.valid, line.data, line.error):
+        any_sequence(m, port)
+    given(m, ~line.valid | (asked != 0))
+    m.d.sync += asked.eq(asked + Mux(taken(request), request.p.lines, 0) - line.valid)
+    m.d.sync += coming.eq(coming + Mux(taken(i), i.p.lines, 0) - line.valid)
+    put, got = line.data[0][:2], unit.o.p.data[0][:2]
+    in_order(m, line.valid, put, taken(unit.o), got, most=4, what="fetcher")
+    done, empty = unit.done.valid, taken(i) & (i.p.lines == 0)
+    always(m, ~empty | (coming == 0), "fetcher: an empty job waits for what is on the way")
+    always(m, ~done | line.valid | empty, "fetcher: a job ends with its last line")
+    reach(m, done & unit.done.error & ~line.error, "fetcher: an error is kept to the end")
+    return m
+
+
+def writer() -> Module:
+    """Jobs of up to 3 rows: a line follows its request, and all is written when a job is done."""
+    m = Module()
+    start(m)
+    m.submodules.unit = unit = Writer(SIZES)
+    port, job = unit.port, unit.job.p
+    source(m, unit.job)
+    source(m, unit.attention)
+    given(m, (job.tokens <= 3) & (job.group <= 1))
+    any_constant(m, unit.dimension)
+    any_constant(m, unit.chunks_log2)
+    sink(m, port.request, "writer's request")
+    sink(m, port.line, "writer's line")
+    sink(m, unit.done, "writer")
+    asked, unwritten = Signal(4), Signal(4)
+    for signal in (port.done.valid, port.done.error, port.done.outside):
+        any_sequence(m, signal)
+    brought = taken(port.line)
+    given(m, ~port.done.valid | (unwritten != 0))
+    m.d.sync += asked.eq(asked + taken(port.request) - brought)
+    m.d.sync += unwritten.eq(unwritten + brought - port.done.valid)
+    left, beats = Signal(4), taken(unit.attention)
+    with m.If(taken(unit.job)):
+        m.d.sync += left.eq(Mux(job.group == 0, 0, job.tokens[:2] << unit.chunks_log2))
+    with m.Elif(beats):
+        m.d.sync += left.eq(left - 1)
+    always(m, ~port.line.valid | (asked != 0), "writer: a line comes when it was asked for")
+    always(m, ~beats | (left != 0), "writer: no beat too many")
+    ended = (left == 0) & (asked == 0) & (unwritten == 0)
+    always(m, ~unit.done.valid | ended, "writer: all is written when it says so")
+    reach(m, unit.done.valid & (unit.done.p.fault != 0), "writer: a fault is told")
+    return m
+
+
+PROOFS = [
+    *(
+        Proof(
+            name=f"feed-areas-{kind.name.lower()}",
+            claim="each burst of a matrix lies in what its job may read",
+            harness=partial(areas, kind),
+            depth=depth,
+            effort=effort,
+        )
+        for kind, depth, effort in ((Kind.HASH, 14, 8), (Kind.SCORE, 18, 10), (Kind.ATTEND, 17, 60))
+    ),
+    Proof(
+        name="feed-walker",
+        claim="pieces are the tokens of any passes of keys and values, in segments of the list",
+        harness=walker,
+        depth=16,
+        effort=60,
+    ),
+    Proof(
+        name="feed-rows",
+        claim="each row read is one of the job's, none skipped, none twice past the last",
+        harness=rows,
+        depth=16,
+        effort=20,
+    ),
+    Proof(
+        name="feed-fetcher",
+        claim="every line has room and comes out in order; a job ends with its last line",
+        harness=fetcher,
+        depth=14,
+        effort=20,
+    ),
+    Proof(
+        name="feed-writer",
+        claim="a line follows its request; a job is done when all of it is written",
+        harness=writer,
+        depth=16,
+        effort=20,
+    ),
+]
