@@ -293,20 +293,21 @@ PROOFS = [
             depth=depth,
             effort=effort,
         )
-        for kind, depth, effort in ((Kind.HASH, 14, 8), (Kind.SCORE, 18, 10), (Kind.ATTEND, 17, 60))
+        for kind, depth, effort in ((Kind.HASH, 14, 8), (Kind.SCORE, 18, 10), (Kind.ATTEND, 16, 60))
     ),
     Proof(
         name="feed-walker",
         claim="pieces are the tokens of any passes of keys and values, in segments of the list",
         harness=walker,
-        depth=16,
-        effort=60,
+        depth=13,
+        cover_depth=16,
+        effort=40,
     ),
     Proof(
         name="feed-rows",
         claim="each row read is one of the job's, none skipped, none twice past the last",
         harness=rows,
-        depth=16,
+        depth=14,
         effort=20,
     ),
     Proof(
@@ -320,7 +321,7 @@ PROOFS = [
         name="feed-writer",
         claim="a line follows its request; a job is done when all of it is written",
         harness=writer,
-        depth=16,
+        depth=14,
         effort=20,
     ),
 ]

@@ -9,7 +9,7 @@ from vrex_hw.config import CONFIGS, Config
 from vrex_hw.hierarchy import convert
 from vrex_hw.kvmu.layouts import Area, Fault
 from vrex_sim import runner
-from vrex_sim.benches.feed_tops import Around
+from vrex_sim.benches.feed_tops import Front
 from vrex_sim.benches.feed_traffic import FeedTraffic
 from vrex_sim.benches.lxe_traffic import GARBAGE
 
@@ -18,7 +18,7 @@ TINY = CONFIGS["tiny"]
 
 @cache
 def verilog(config: Config) -> str:
-    return convert(Around(config), "around")
+    return convert(Front(config, around=True), "around")
 
 
 def run(sent: FeedTraffic, *, seed=1, idle=0.3, stall=0.3, latency=12, bad=(), fault=Fault.NONE):

@@ -14,7 +14,7 @@ from vrex_hw.config import Config, from_dict
 from vrex_hw.core.feeder import FED, FEED
 from vrex_hw.core.writer import WRITE, WRITTEN
 from vrex_hw.kvmu.layouts import SEGMENT
-from vrex_hw.lxe.layouts import Layouts
+from vrex_hw.lxe.layouts import COLUMN_BITS, Layouts
 from vrex_hw.wtu.layouts import Layouts as RowLayouts
 from vrex_sim.benches.feed_memory import ReadClient, WriteClient
 from vrex_sim.drivers import Bench, Sink
@@ -95,10 +95,9 @@ class Sequencer:
         self._segment.send_all(dict(zip(names, segment, strict=True)) for segment in segments)
         await self._segment.drained()
         await tb.cycles(1)
-        kept = [tb.get(f"list_{name}") for name in ("entries", "tokens")]
-        entries = kept[0] >> bank * (tb.dut.list_entries.value.__len__() // BANKS)
-        entries &= (1 << len(tb.dut.list_entries.value) // BANKS) - 1
-        total = kept[1] >> bank * 24 & (1 << 24) - 1
+        bits = len(tb.dut.list_entries.value) // BANKS
+        entries = tb.get("list_entries") >> bank * bits & (1 << bits) - 1
+        total = tb.get("list_tokens") >> bank * COLUMN_BITS & (1 << COLUMN_BITS) - 1
         if (entries, total) != (sum(1 for s in segments if s[2]), tokens):
             raise AssertionError(f"the list has {entries} segments, {total} tokens: {segments}")
 

@@ -11,8 +11,6 @@ from vrex_hw.kvmu.ports import BURST_REQUEST, WriteSignature
 from vrex_sim.drivers import Bench
 from vrex_sim.packer import Packer
 
-ABSENT = -1
-
 
 class ReadClient:
     """Answers the bursts of one port, in order, a line a cycle, ``latency`` cycles or more late.
@@ -73,15 +71,10 @@ class WriteClient:
         self._done.value = 0
         self._bursts: deque[int] = deque()
         self._ends: deque[tuple[int, int]] = deque()
-        signature = WriteSignature(config)
-        self._request = Packer(BURST_REQUEST)
-        self._line = Packer(signature.members["line"].signature.members["payload"].shape)
+        line = WriteSignature(config).members["line"].signature.members["payload"].shape
+        self._request, self._line = Packer(BURST_REQUEST), Packer(line)
         bench.sink(f"{name}__request", BURST_REQUEST).on_beat = self._ask
-        bench.sink(f"{name}__line", self._line_shape(signature)).on_beat = self._put
-
-    @staticmethod
-    def _line_shape(signature: WriteSignature) -> Any:
-        return signature.members["line"].signature.members["payload"].shape
+        bench.sink(f"{name}__line", line).on_beat = self._put
 
     def _ask(self, packed: int, cycle: int) -> None:
         burst = self._request.unpack(packed)

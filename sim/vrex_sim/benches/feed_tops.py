@@ -12,36 +12,60 @@ from vrex_hw.core.segments import Segments
 from vrex_hw.core.writer import Writer
 from vrex_hw.lxe.lxe import LXE
 
+Port = tuple[str, str]
+"""A unit and the name of a port of it."""
+PREFIXES = {"segments": "list_", "writer": "write_"}
+"""What a unit's ports are called by; those of the others keep their names."""
+LIST: list[tuple[Port, Port]] = [(("feeder", "segments"), ("segments", "port"))]
+AROUND: list[tuple[Port, Port]] = [
+    *((("feeder", name), ("lxe", name)) for name in ("command", "activation", "matrix")),
+    (("lxe", "attention"), ("writer", "attention")),
+]
+SETTINGS = ("dimension", "chunks_log2")
+"""Inputs of the feeder that are the writer's too."""
+
 
 class Front(wiring.Component):
-    """The feeder and the list of segments, whose ports are called ``list_*``."""
+    """The feeder and its list, whose ports are called ``list_*``.
 
-    def __init__(self, config: Config) -> None:
-        """Give it all ports of both but the one between them."""
-        self._units = {"feeder": Feeder(config), "segments": Segments(config)}
-        self._inner = {("feeder", "segments"), ("segments", "port")}
-        super().__init__(self._ports())
+    With ``around`` the LXE and the writer (``write_*``) as well: memory to LXE and back.
+    """
 
-    def _ports(self) -> dict[str, Any]:
-        """Return the ports of the units that are not connected inside."""
-        prefix = {"segments": "list_", "writer": "write_"}
+    def __init__(self, config: Config, *, around: bool = False) -> None:
+        """Give it every port that is not connected inside."""
+        self._units: dict[str, wiring.Component] = {
+            "feeder": Feeder(config),
+            "segments": Segments(config),
+        }
+        self._joins = list(LIST)
+        inner = set()
+        if around:
+            self._units |= {"lxe": LXE(config), "writer": Writer(config)}
+            self._joins += AROUND
+            inner = {("writer", name) for name in SETTINGS}
+        inner |= {port for join in self._joins for port in join}
         self._names = {
-            (unit, port): prefix.get(unit, "") + port
+            (unit, port): PREFIXES.get(unit, "") + port
             for unit, component in self._units.items()
             for port in component.signature.members
-            if (unit, port) not in self._inner
+            if (unit, port) not in inner
         }
-        members = {
-            name: self._units[at[0]].signature.members[at[1]] for at, name in self._names.items()
+        members: dict[str, Any] = {
+            name: self._units[unit].signature.members[port]
+            for (unit, port), name in self._names.items()
         }
-        return dict(members)
+        super().__init__(members)
 
     def elaborate(self, platform: Any) -> Module:
-        """Connect the two, and what is left to the ports."""
+        """Connect the units, and what is left to the ports."""
         m = Module()
         for name, unit in self._units.items():
             m.submodules[name] = unit
-        connect(m, self._units["feeder"].segments, self._units["segments"].port)
+        for (a, out), (b, into) in self._joins:
+            connect(m, getattr(self._units[a], out), getattr(self._units[b], into))
+        if "writer" in self._units:
+            for name in SETTINGS:
+                m.d.comb += getattr(self._units["writer"], name).eq(getattr(self, name))
         for (name, port), mine in self._names.items():
             inner, outer = getattr(self._units[name], port), getattr(self, mine)
             member = self._units[name].signature.members[port]
@@ -51,37 +75,4 @@ class Front(wiring.Component):
                 m.d.comb += outer.eq(inner)
             else:
                 m.d.comb += inner.eq(outer)
-        return m
-
-
-class Around(Front):
-    """Memory to LXE and back: the feeder, its list, the LXE and the writer (``write_*``)."""
-
-    def __init__(self, config: Config) -> None:
-        """Give it the ports that lead out."""
-        self._units = {
-            "feeder": Feeder(config),
-            "segments": Segments(config),
-            "lxe": LXE(config),
-            "writer": Writer(config),
-        }
-        self._between = [
-            ("feeder", "lxe", "command"),
-            ("feeder", "lxe", "activation"),
-            ("feeder", "lxe", "matrix"),
-            ("lxe", "writer", "attention"),
-        ]
-        self._settings = ("dimension", "chunks_log2")
-        self._inner = {("feeder", "segments"), ("segments", "port")}
-        self._inner |= {(unit, name) for a, b, name in self._between for unit in (a, b)}
-        self._inner |= {("writer", name) for name in self._settings}
-        wiring.Component.__init__(self, self._ports())
-
-    def elaborate(self, platform: Any) -> Module:
-        """Connect the LXE and the writer too."""
-        m = super().elaborate(platform)
-        for a, b, name in self._between:
-            connect(m, getattr(self._units[a], name), getattr(self._units[b], name))
-        for name in self._settings:
-            m.d.comb += getattr(self._units["writer"], name).eq(getattr(self, name))
         return m

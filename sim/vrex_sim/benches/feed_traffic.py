@@ -102,9 +102,9 @@ class FeedTraffic:
                 for row in range(len(tile)):
                     line = state + self.regions.means + at + row
                     self.memory[line] = tile[row, chunk].tobytes()
-            line = np.full(self.side, 0xDEAD, np.uint16)
-            line[: len(tile)] = counts[i : i + self.side]
-            self.memory[state + self.regions.counts + number] = line.tobytes()
+            of_tile = np.full(self.side, 0xDEAD, np.uint16)
+            of_tile[: len(tile)] = counts[i : i + self.side]
+            self.memory[state + self.regions.counts + number] = of_tile.tobytes()
         rows = self._queries(Kind.SCORE, tokens, group, loose, state=state, columns=clusters)
         self._beats(self.lxe.score(bits(rows), bits(means), counts), clusters)
         for part in self._parts(rows):
