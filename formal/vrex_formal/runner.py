@@ -13,6 +13,7 @@ from rich.table import Table
 from vrex.errors import UserError
 from vrex_formal import (
     dpe_proofs,
+    feed_flow_proofs,
     feed_proofs,
     flow_proofs,
     hcu_proofs,
@@ -24,7 +25,16 @@ from vrex_formal import (
 from vrex_formal.proof import Proof, Result, check
 
 WORK = Path("build/formal")
-MODULES = (stream_proofs, flow_proofs, hcu_proofs, wtu_proofs, dpe_proofs, lxe_proofs, feed_proofs)
+MODULES = (
+    stream_proofs,
+    flow_proofs,
+    hcu_proofs,
+    wtu_proofs,
+    dpe_proofs,
+    lxe_proofs,
+    feed_proofs,
+    feed_flow_proofs,
+)
 
 PROOFS: dict[str, Proof] = {p.name: p for module in MODULES for p in module.PROOFS}
 """Every proof by its name."""
