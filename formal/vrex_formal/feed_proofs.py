@@ -1,5 +1,6 @@
 """The feeder: every burst lies in what its job may read, and is what comes next."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -133,11 +134,11 @@ def areas(kind: Kind) -> Module:
     return m
 
 
-def walker() -> Module:
+def walker(make: Callable[[Config], Any] = Walker) -> Module:
     """Any passes, of keys and of values, that do not go past the list: pieces are their tokens."""
     m = Module()
     start(m)
-    m.submodules.unit = unit = Walker(SIZES)
+    m.submodules.unit = unit = make(SIZES)
     walk, piece = unit.walk, unit.piece
     tokens, stride = constant(m, 2, "tokens"), constant(m, 2, "stride")
     given(m, tokens != 0)
