@@ -13,6 +13,8 @@ from rich.table import Table
 from vrex.errors import UserError
 from vrex_formal import (
     dpe_proofs,
+    feed_flow_proofs,
+    feed_proofs,
     flow_proofs,
     hcu_proofs,
     link_proofs,
@@ -36,6 +38,8 @@ MODULES = (
     memory_part_proofs,
     memory_proofs,
     link_proofs,
+    feed_proofs,
+    feed_flow_proofs,
 )
 
 PROOFS: dict[str, Proof] = {p.name: p for module in MODULES for p in module.PROOFS}

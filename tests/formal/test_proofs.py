@@ -12,6 +12,7 @@ import vrex_formal
 from vrex.errors import UserError
 from vrex_formal import (
     dpe_proofs,
+    feed_proofs,
     flow_proofs,
     hcu_proofs,
     memory_part_proofs,
@@ -23,6 +24,7 @@ from vrex_formal import (
 )
 from vrex_hw.dpe.aligned_product import ShiftedOperands
 from vrex_hw.config import KVMUConfig
+from vrex_hw.core.feeder.walker import Walker
 from vrex_hw.dpe.aligned_sum import AlignedSum
 from vrex_hw.dpe.normalise import Round
 from vrex_hw.fork import Fork
@@ -251,3 +253,14 @@ def test_unknown_names_and_missing_tools_are_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     with pytest.raises(UserError, match="pip install"):
         vrex_formal.prove(["fork-holds"], Console(quiet=True))
+
+
+def test_a_walker_that_reads_the_token_behind_is_found(check):
+    def behind(m, inner, outer):
+        m.d.comb += [outer.valid.eq(inner.valid), inner.ready.eq(outer.ready)]
+        m.d.comb += [outer.p.eq(inner.p), outer.p.token.eq(inner.p.token + 1)]
+
+    result = check(
+        lambda: feed_proofs.walker(lambda config: Broken(Walker(config), "piece", behind)), depth=7
+    )
+    assert not result.holds and "walker" in result.verdict
