@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vrex.residency import TOP, Policy, admits, touch
+from vrex.residency import TOP, Policy, admits, gain, touch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,19 +35,30 @@ class Retrieval:
 class Residency:
     """The clusters of a head that stay in device memory, job after job.
 
-    The state is :attr:`priority`, :attr:`resident` and :attr:`slot` of every sealed cluster, whether
-    the last job has :attr:`chosen` and fetched it (:attr:`fresh`), and the slots :attr:`used`.
+    The state is :attr:`priority`, :attr:`resident` and :attr:`slot` of every sealed cluster,
+    whether the last job has :attr:`chosen` and fetched it (:attr:`fresh`), and the slots
+    :attr:`used`.
     Bit for bit what :class:`vrex_hw.kvmu.retriever.Retriever` does.
     """
 
     def __init__(
-        self, room: int, policy: Policy, *, token_lines: int = 1, request_lines: int = 512
+        self,
+        room: int,
+        policy: Policy,
+        *,
+        slot_tokens: int = 32,
+        token_lines: int = 1,
+        request_lines: int = 512,
     ) -> None:
-        """``room`` slots; a token has ``token_lines`` lines, a request ``request_lines`` at most."""
+        """Give the sizes: ``room`` slots, of ``slot_tokens`` tokens each.
+
+        A token has ``token_lines`` lines, a request ``request_lines`` at most.
+        """
         self.room = room
         self.policy = policy
+        self.slot_tokens = slot_tokens
         self.token_lines, self.request_lines = token_lines, request_lines
-        self.used = 0
+        self.used = self._used_before = 0
         self.priority = np.zeros(0, np.int64)
         self.slot = np.zeros(0, np.int64)
         self.resident = np.zeros(0, bool)
@@ -64,7 +75,7 @@ class Residency:
         come no further (see :meth:`revert`).
         """
         self._used_before = self.used
-        self._touch(selected, len(counts))
+        self._touch(selected, counts)
         placed = selected if most is None else selected[:most]
         transient = 0
         places = []
@@ -81,14 +92,21 @@ class Residency:
         self.resident &= ~self.fresh
         self.used = self._used_before
 
-    def _touch(self, selected: list[int], sealed: int) -> None:
-        more = sealed - len(self.priority)
+    def _touch(self, selected: list[int], counts: NDArray[np.int64]) -> None:
+        more = len(counts) - len(self.priority)
         for name in ("priority", "slot", "resident"):
             setattr(self, name, np.pad(getattr(self, name), (0, more)))
-        self.fresh = np.zeros(sealed, bool)
-        self.chosen = np.zeros(sealed, bool)
+        self.fresh = np.zeros(len(counts), bool)
+        self.chosen = np.zeros(len(counts), bool)
         self.chosen[selected] = True
-        self.priority = _TOUCHED[self.policy][self.chosen.astype(int), self.priority]
+        touched = zip(self.priority.tolist(), self.chosen.tolist(), counts.tolist(), strict=True)
+        self.priority = np.array(
+            [
+                touch(priority, chosen, self.policy, gain(count, self.slot_tokens))
+                for priority, chosen, count in touched
+            ],
+            np.int64,
+        )
 
     def _place(self, cluster: int, transient: int) -> Place:
         """Find the cluster, or give it a slot that is free, a victim's, or a transient one."""
@@ -143,12 +161,3 @@ def coalesce(
             first, lines = first + request_lines, lines - request_lines
         requests.append((first, lines))
     return requests
-
-
-_TOUCHED = {
-    policy: np.array(
-        [[touch(p, chosen, policy) for p in range(TOP + 1)] for chosen in (False, True)]
-    )
-    for policy in Policy
-}
-"""Touched priorities by policy: [chosen, priority]."""

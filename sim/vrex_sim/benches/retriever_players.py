@@ -182,14 +182,14 @@ class Memory:
             self._under_way.append((due, area, address))
             self.writes.append((address, self._taken.popleft()))
         done = {"valid": 0}
-        if self._under_way and self._under_way[0][0] <= self._bench.cycle:
-            if self._random.random() >= self._pause:
-                _, area, address = self._under_way.popleft()
-                assert self._area() == area, "the area changed under a write"
-                done = {"valid": 1, "outside": int(not area[0] <= address < area[0] + area[1])}
-                if self.fails and self.fails[0] == self._count:
-                    done[self.fails[1]] = 1
-                self._count += 1
+        due = self._under_way and self._under_way[0][0] <= self._bench.cycle
+        if due and self._random.random() >= self._pause:
+            _, area, address = self._under_way.popleft()
+            assert self._area() == area, "the area changed under a write"
+            done = {"valid": 1, "outside": int(not area[0] <= address < area[0] + area[1])}
+            if self.fails and self.fails[0] == self._count:
+                done[self.fails[1]] = 1
+            self._count += 1
         self._bench.set(write__done=self._done.pack(done))
 
     @property
