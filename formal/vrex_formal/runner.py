@@ -16,6 +16,7 @@ from vrex_formal import (
     flow_proofs,
     hcu_proofs,
     lxe_proofs,
+    retriever_proofs,
     sby,
     stream_proofs,
     wtu_proofs,
@@ -23,7 +24,15 @@ from vrex_formal import (
 from vrex_formal.proof import Proof, Result, check
 
 WORK = Path("build/formal")
-MODULES = (stream_proofs, flow_proofs, hcu_proofs, wtu_proofs, dpe_proofs, lxe_proofs)
+MODULES = (
+    stream_proofs,
+    flow_proofs,
+    hcu_proofs,
+    wtu_proofs,
+    dpe_proofs,
+    lxe_proofs,
+    retriever_proofs,
+)
 
 PROOFS: dict[str, Proof] = {p.name: p for module in MODULES for p in module.PROOFS}
 """Every proof by its name."""

@@ -101,8 +101,9 @@ class Host:
                     line = {"valid": 1, "data": self._unpacked(first + came)}
                     self._queue[0][2] += 1
                     came += 1
-                # The result comes with the last line, or after it.
-                if came == lines and (self._random.random() < 0.5 or line["valid"] == 0):
+                # The result comes with the last line, or after it; a fault after it.
+                well = not self.fails or self.fails[0] != index
+                if came == lines and well and (self._random.random() < 0.5 or not line["valid"]):
                     result = {"valid": 1, "fault": 0}
             if result["valid"]:
                 self._queue.popleft()
