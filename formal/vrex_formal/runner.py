@@ -21,6 +21,7 @@ from vrex_formal import (
     lxe_proofs,
     memory_part_proofs,
     memory_proofs,
+    retriever_proofs,
     sby,
     stream_proofs,
     wtu_proofs,
@@ -40,6 +41,7 @@ MODULES = (
     link_proofs,
     feed_proofs,
     feed_flow_proofs,
+    retriever_proofs,
 )
 
 PROOFS: dict[str, Proof] = {p.name: p for module in MODULES for p in module.PROOFS}
