@@ -46,10 +46,11 @@ def run(
     """Run TRACE (safetensors) and write every intermediate tensor to OUTPUT."""
     if engine not in ENGINES:
         raise UserError(f"unknown engine {engine!r}: known are {', '.join(ENGINES)}")
+    from resv_ref import files
     from resv_ref import trace as traces
 
     given = traces.read(trace, change=lambda params: _settle(params, mode, changes))
-    traces.check_writable(output, keep=trace)
+    files.check_writable(output, keep=trace)
     hardware = _hardware(given, config_name)
     with _progress(f"{engine} engine") as progress:
         tensors, summary = _run(given, engine, hardware, progress)
