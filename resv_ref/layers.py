@@ -42,7 +42,7 @@ def join(tensors: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def split(tensors: Mapping[str, Array], layers: int | None) -> dict[str, Array]:
-    """Return the tensors of a merged trace with the axis L in front; as they are where that is None.
+    """Return the tensors of a merged trace with the axis L in front; as they are without ``layers``.
 
     Tensors may lack axes behind that of the heads.
     """

@@ -31,7 +31,9 @@ class Trace:
     """A stream: F frames of at most T tokens. Frozen; the tensors are not copied.
 
     One layer of it, or L layers, which share lengths and hyperplanes; then ``q``, ``k``, ``v``,
-    ``k_hash`` and ``q_retrieve`` have an axis L in front of those below. Tokens past a frame's length are padding: never read, and may hold anything, NaN included.
+    ``k_hash`` and ``q_retrieve`` have an axis L in front of those below.
+
+    Tokens past a frame's length are padding: never read, and may hold anything, NaN included.
     """
 
     params: Params
