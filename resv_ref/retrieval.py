@@ -125,6 +125,22 @@ class ReSV:
         attention = self._attend(_bfloat16(q), before)
         return Selection(hash_bits=bits, cluster=cluster, attention=attention, **selection)
 
+    def store(
+        self, k: Tensor, v: Tensor | None = None, k_hash: Tensor | None = None, *, q_heads: int
+    ) -> None:
+        """Store one frame's keys (and values) without scoring or attending: a quick way to a long
+        stream. Arguments and errors are those of :meth:`step`; ``q_heads`` is Hq.
+        """
+        hashed = self._wanted("k_hash", k_hash) if self.params.hash_keys == "pre_rope" else k
+        _check_shapes(k.repeat_interleave(q_heads // k.shape[1], 1), k, {"v": v, "k_hash": hashed})
+        self._begin(q_heads, k.shape[1], k.shape[2])
+        self._store(_bfloat16(k), _bfloat16(hashed), v)
+
+    @property
+    def cache(self) -> KVCache | None:
+        """Keys and values of the stream; None before the first frame and where v was left out."""
+        return self._cache
+
     def _wanted(self, name: str, tensor: Tensor | None) -> Tensor:
         if tensor is None:
             p = self.params

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vrex_hw.config import from_dict
 from vrex_hw.lxe.layouts import ScoreMap
@@ -54,7 +55,8 @@ class CoreHost:
             device.set(name, value)
         await self.registers.write(**self.given["settings"], **self._settings())
         self._load()
-        await device.drained("memory_load")
+        for where in ("memory", "link"):
+            await device.drained(f"{where}_load")
         began = device.cycle
         await self.registers.write(ring_tail=place.jobs)
         for done in range(place.jobs):
@@ -88,19 +90,21 @@ class CoreHost:
         }
 
     def _load(self) -> None:
-        """Put everything into device memory; a state that is all zero is that of a new head."""
+        """Put everything into device memory, and what the heads hold already."""
         given, place, at = self.given, self.place, self.place.starts
         for name in ("q", "q_score", "k", "v", "k_hash"):
             self._put(at[name], place.lines(given[name]))
         self._put(at["planes"], place.planes(given["planes"]))
         self._put(at["ring"], place.ring(given["lengths"], given["fences"]))
-        new = np.zeros((1, 2 * place.config.lxe.side), np.uint8)
-        for h in range(place.kv_heads):
-            self._put(at["states"] + h * place.state_stride, new)
+        for where in ("memory", "link"):
+            self._send(where, given[f"{where}_addresses"], given[f"{where}_lines"])
 
     def _put(self, line: int, lines: Bytes) -> None:
-        addresses = np.arange(line, line + len(lines), dtype="<u4")[:, None].view(np.uint8)
-        self.device.send("memory_load", np.hstack([addresses, lines]))
+        self._send("memory", np.arange(line, line + len(lines)), lines)
+
+    def _send(self, where: str, addresses: NDArray[np.int64], lines: Bytes) -> None:
+        packed = addresses.astype("<u4")[:, None].view(np.uint8)
+        self.device.send(f"{where}_load", np.hstack([packed, lines]))
 
     async def _dump(self, line: int, count: int) -> Bytes:
         """Return ``count`` lines of device memory."""

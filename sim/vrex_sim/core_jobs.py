@@ -9,12 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from resv_ref import ReSV
 from resv_ref import trace as traces
 from resv_ref.trace import Trace
 from vrex import Params
 from vrex_hw.config import Config
 from vrex_hw.kvmu.layouts import Policy
-from vrex_sim import jobs, rows, sizing
+from vrex_sim import jobs, rows, sizing, states
 from vrex_sim.jobs import Jobs, Result
 from vrex_sim.placement import Placement
 
@@ -56,6 +57,8 @@ class CoreJobs:
     params: Params
     trace: Trace
     setup: Setup = field(default_factory=Setup)
+    before: ReSV | None = None
+    """What the heads hold when the trace begins; None: nothing."""
 
     @property
     def placement(self) -> Placement:
@@ -86,6 +89,7 @@ class CoreJobs:
             "room": self.config.kvmu.resident_slots if setup.room is None else setup.room,
             "fences": setup.fences,
             "knobs": {**KNOBS, **setup.knobs},
+            **self._images(),
             **{name: bits(tensor) for name, tensor in tensors.items() if tensor is not None},
         }
 
@@ -109,16 +113,31 @@ class CoreJobs:
         tensors["attn_out"], cycles["attn_out"] = self._attention(work, given)
         return Result(tensors=tensors, cycles=cycles, faults=found.faults)
 
+    def _images(self) -> dict[str, Any]:
+        """Return the lines that device memory and host hold when the run begins."""
+        images = states.new(self.placement)
+        if self.before is not None:
+            images = states.images(self.placement, self.before)
+        return {f"{where}_{part}": of for where, i in images.items() for part, of in i.items()}
+
     def _sizes(self) -> dict[str, int]:
         trace = self.trace
         names = ("frames", "tokens", "q_heads", "kv_heads", "head_dim")
         sizes = {name: int(getattr(trace, name)) for name in names}
-        return {**sizes, "hyperplanes": self.params.n_hyperplanes}
+        own = int(trace.frame_lengths.sum()) + self.stored
+        return {**sizes, "hyperplanes": self.params.n_hyperplanes, "host_tokens": own}
+
+    @property
+    def stored(self) -> int:
+        """Tokens of the stream before the trace."""
+        return 0 if self.before is None else self.before.stored
 
     def _scored(self, given: dict[str, Any]) -> Ints:
         """Return [F, Hkv]: clusters sealed when the frame was scored, as the HCU's trailers say."""
         trace = self.trace
         scored = np.zeros((trace.frames + 1, trace.kv_heads), np.int64)
+        if self.before is not None:
+            scored[0] = [table.sealed for table in self.before.tables]
         beats = rows.Beats.of(given, "assign")
         trailers = iter(beats.numbers()[beats.last].tolist())
         for f in range(trace.frames):
@@ -129,7 +148,7 @@ class CoreJobs:
 
     def _first_tokens(self) -> Ints:
         lengths = self.trace.frame_lengths.numpy().astype(np.int64)
-        starts = np.cumsum(lengths) - lengths
+        starts = np.cumsum(lengths) - lengths + self.stored
         return np.clip(self.params.n_sinks - starts, 0, lengths)
 
     def _jobs(self, scored: Ints, columns: int) -> Jobs:

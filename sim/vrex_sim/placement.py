@@ -32,6 +32,8 @@ class Placement:
     kv_heads: int
     head_dim: int
     hyperplanes: int
+    host_tokens: int
+    """Tokens of a head's region on the host: as many as the stream can have."""
 
     @property
     def regions(self) -> Regions:
@@ -52,11 +54,6 @@ class Placement:
     def ring_log2(self) -> int:
         """Log2 of the jobs of the ring, which holds all of them."""
         return max(1, (self.jobs - 1).bit_length())
-
-    @property
-    def host_tokens(self) -> int:
-        """Tokens of a head's region on the host: as many as the stream can have."""
-        return self.frames * self.tokens
 
     @property
     def host_lines(self) -> int:
@@ -90,6 +87,14 @@ class Placement:
     def state_stride(self) -> int:
         """Lines from one head's state to the next one's."""
         return self.starts["transient"] // self.kv_heads
+
+    def state(self, head: int) -> int:
+        """Return the first line of a head's state."""
+        return self.starts["states"] + head * self.state_stride
+
+    def host(self, head: int) -> int:
+        """Return the first line of a head's region on the host."""
+        return head * self.host_tokens * 2 * self.chunks
 
     def lines(self, tensor: Words) -> Bytes:
         """Return a tensor [..., d] as lines [n, bytes], its last chunk filled with zeros."""
@@ -133,8 +138,8 @@ class Placement:
         return {
             "id": (f * self.kv_heads + h) & 0xFFFF,
             "fence": int(fence),
-            "state": at["states"] + h * self.state_stride,
-            "host": h * self.host_tokens * 2 * chunks,
+            "state": self.state(h),
+            "host": self.host(h),
             "host_tokens": self.host_tokens,
             **{name: at[name] + queries for name in ("q", "q_score", "out")},
             **{name: at[name] + keys for name in ("k", "v", "k_hash")},
