@@ -33,7 +33,8 @@ def merge(trace: Trace) -> Trace:
     """Return ``trace`` as one layer with the heads of all; itself where it has no layer axis."""
     if trace.layers is None:
         return trace
-    return dataclasses.replace(trace, **join(trace.tensors()))
+    own: dict[str, Any] = join(trace.tensors())
+    return dataclasses.replace(trace, **own)
 
 
 def join(tensors: Mapping[str, Array]) -> dict[str, Array]:
@@ -42,7 +43,7 @@ def join(tensors: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def split(tensors: Mapping[str, Array], layers: int | None) -> dict[str, Array]:
-    """Return the tensors of a merged trace with the axis L in front; as they are without ``layers``.
+    """Return tensors of a merged trace with the axis L in front; without ``layers`` as they are.
 
     Tensors may lack axes behind that of the heads.
     """
@@ -58,9 +59,9 @@ def each(trace: Trace) -> Iterator[Trace]:
     if trace.layers is None:
         yield trace
         return
-    tensors = trace.tensors()
+    stacked = {name: tensor for name, tensor in trace.tensors().items() if name in HEADS}
     for layer in range(trace.layers):
-        own = {name: tensor[layer] for name, tensor in tensors.items() if name in HEADS}
+        own: dict[str, Any] = {name: tensor[layer] for name, tensor in stacked.items()}
         yield dataclasses.replace(trace, **own)
 
 
