@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from resv_ref import layers
 from resv_ref import trace as traces
 from resv_ref.numerics import BEAT, WINDOW
 from resv_ref.retrieval import ReSV, Selection
@@ -39,7 +40,8 @@ def run(
     ``weights`` [F, Hq, T, C] int32 (exact) or float32 (float), ``counts`` [F, Hkv, C] int32,
     ``row_selected`` [F, Hq, T, C] bool, ``selected`` [F, Hkv, C] bool,
     ``sealed`` [F, Hkv] int32, ``attn_out`` [F, T, Hq, d] bfloat16 and ``hyperplanes``, those
-    used. Padding is zero, -1 in ``cluster``.
+    used. Padding is zero, -1 in ``cluster``. A trace with an axis of layers gives all but
+    ``hyperplanes`` an axis L in front.
 
     The summary holds what :func:`~resv_ref.summary.summarise` counts and, under ``metadata``,
     what belongs into the output file (:func:`metadata`).
@@ -52,15 +54,20 @@ def run(
         trace = trace.with_params(params)
         traces.check(trace)
     planes = traces.hyperplanes(trace)
-    resv = ReSV(params, planes, engine, beat=beat, window=window)
-    frames = []
+    runs: list[dict[str, Tensor]] = []
+    total = (trace.layers or 1) * trace.frames
     with one_thread():
-        for f in range(trace.frames):
-            frames.append(resv.step(**frame(trace, f)))
-            if progress is not None:
-                progress(f + 1, trace.frames)
-    tensors = {**collect(trace, frames), "hyperplanes": planes}
-    summary = summarise(trace, tensors)
+        for layer in layers.each(trace):
+            resv = ReSV(params, planes, engine, beat=beat, window=window)
+            frames = []
+            for f in range(layer.frames):
+                frames.append(resv.step(**frame(layer, f)))
+                if progress is not None:
+                    progress(len(runs) * layer.frames + f + 1, total)
+            runs.append(collect(layer, frames))
+    tensors = {**layers.beside(runs), "hyperplanes": planes}
+    summary = summarise(layers.merge(trace), tensors)
+    tensors = layers.split(tensors, trace.layers)
     engines = dict.fromkeys(STEPS, engine)
     return tensors, {**summary, "metadata": metadata(params, engines, beat=beat, window=window)}
 

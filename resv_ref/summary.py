@@ -12,7 +12,8 @@ BF16_BYTES = 2
 def summarise(trace: Trace, tensors: dict[str, Tensor]) -> dict[str, Any]:
     """Count a run's tokens, clusters, retrieval and bytes.
 
-    Every figure is a sum over frames and KV heads. ``past`` are the tokens stored before a
+    Trace and tensors are of one layer or merged (:func:`resv_ref.layers.merge`). Every figure is a
+    sum over frames and KV heads. ``past`` are the tokens stored before a
     frame, ``scored`` those in clusters that it scored, ``selected`` those in clusters that it
     selected; what is past and not scored (sinks, open window) is always attended.
 

@@ -1,12 +1,10 @@
-"""The trace file: one layer's queries, keys and values of a stream, as safetensors.
+"""The trace file: queries, keys and values of a stream, of one layer or several, as safetensors.
 
 Layout: our decision, described in ``docs/trace.md``. Nothing is unpickled, and the header is
 checked against the file's size before any tensor is read.
 """
 
-import contextlib
 import dataclasses
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from resv_ref import files
 from vrex import Params, UserError
 
 METADATA_KEY = "resv"
@@ -29,7 +28,10 @@ DTYPES = {"BF16": torch.bfloat16, "I32": torch.int32}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trace:
-    """One layer of a stream: F frames of at most T tokens. Frozen; the tensors are not copied.
+    """A stream: F frames of at most T tokens. Frozen; the tensors are not copied.
+
+    One layer of it, or L layers, which share lengths and hyperplanes; then ``q``, ``k``, ``v``,
+    ``k_hash`` and ``q_retrieve`` have an axis L in front of those below.
 
     Tokens past a frame's length are padding: never read, and may hold anything, NaN included.
     """
@@ -51,39 +53,45 @@ class Trace:
     """[F] int32, 1 to T: live tokens of each frame."""
 
     @property
+    def layers(self) -> int | None:
+        """L; None without the axis."""
+        return self.q.shape[0] if self.q.ndim == 5 else None
+
+    @property
     def frames(self) -> int:
         """F."""
-        return self.q.shape[0]
+        return self.q.shape[-4]
 
     @property
     def tokens(self) -> int:
         """T, the longest frame."""
-        return self.q.shape[1]
+        return self.q.shape[-3]
 
     @property
     def q_heads(self) -> int:
         """Hq."""
-        return self.q.shape[2]
+        return self.q.shape[-2]
 
     @property
     def kv_heads(self) -> int:
         """Hkv; it divides Hq."""
-        return self.k.shape[2]
+        return self.k.shape[-2]
 
     @property
     def head_dim(self) -> int:
         """Head dimension d."""
-        return self.q.shape[3]
+        return self.q.shape[-1]
 
     def with_params(self, params: Params) -> Self:
         """Return the same stream under other parameters; :func:`check` it before use."""
         return dataclasses.replace(self, params=params)
 
     def frames_from(self, first: int) -> Self:
-        """Return the stream's frames from number ``first`` on."""
+        """Return the stream's frames from number ``first`` on; not of several layers."""
         names = ("q", "k", "v", "k_hash", "q_retrieve", "frame_lengths")
-        tensors = {name: tensor for name, tensor in self.tensors().items() if name in names}
-        return dataclasses.replace(self, **{name: t[first:] for name, t in tensors.items()})
+        given = {name: getattr(self, name) for name in names}
+        changes: dict[str, Any] = {n: t[first:] for n, t in given.items() if t is not None}
+        return dataclasses.replace(self, **changes)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors by their names in the file, absent ones left out."""
@@ -123,7 +131,7 @@ def read(path: str | Path, change: Callable[[Params], Params] | None = None) -> 
             "safetensors"
         ) from None
     if "frame_lengths" not in tensors:
-        frames, tokens = (*tensors["q"].shape, 0, 0)[:2]
+        frames, tokens = (0, 0, 0, 0, *tensors["q"].shape)[-4:-2]
         tensors["frame_lengths"] = torch.full((frames,), tokens, dtype=torch.int32)
     trace = Trace(params=params if change is None else change(params), **tensors)
     check(trace, str(path))
@@ -170,24 +178,26 @@ def live(trace: Trace) -> Tensor:
 
 
 def _check_shapes(trace: Trace, where: str) -> None:
-    if trace.q.ndim != 4 or 0 in trace.q.shape:
+    if trace.q.ndim not in (4, 5) or 0 in trace.q.shape:
         raise UserError(
-            f"{where}: tensor q has shape {list(trace.q.shape)}; it must be [F, T, Hq, d], "
-            "none of them 0"
+            f"{where}: tensor q has shape {list(trace.q.shape)}; it must be [F, T, Hq, d], or "
+            "[L, F, T, Hq, d] for several layers, none of them 0"
         )
-    frames, tokens, q_heads, d = trace.q.shape
-    kv_heads = trace.k.shape[2] if trace.k.ndim == 4 else 0
+    *front, q_heads, d = trace.q.shape
+    frames, tokens = front[-2:]
+    kv_heads = trace.k.shape[-2] if trace.k.ndim == trace.q.ndim else 0
     if kv_heads == 0 or q_heads % kv_heads:
         raise UserError(
-            f"{where}: tensor k has shape {list(trace.k.shape)}; it must be [F, T, Hkv, d] with "
-            f"Hkv a divisor of the {q_heads} query heads"
+            f"{where}: tensor k has shape {list(trace.k.shape)}; it must be "
+            f"[{', '.join(map(str, front))}, Hkv, {d}] with Hkv a divisor of the {q_heads} query "
+            "heads"
         )
-    of_keys = (frames, tokens, kv_heads, d)
+    of_keys = (*front, kv_heads, d)
     shapes = {
         "k": of_keys,
         "v": of_keys,
         "k_hash": of_keys,
-        "q_retrieve": (frames, tokens, q_heads, d),
+        "q_retrieve": (*front, q_heads, d),
         "frame_lengths": (frames,),
         "hyperplanes": _planes_shape(trace),
     }
@@ -262,41 +272,14 @@ def draw_hyperplanes(count: int, width: int) -> Tensor:
     return torch.from_numpy(normal).to(torch.bfloat16)
 
 
-def check_writable(path: str | Path, keep: str | Path | None = None) -> None:
-    """Raise :class:`~vrex.UserError` if :func:`write` could not make ``path``.
-
-    ``keep`` names a file that must not be written over, the trace that is read.
-    """
-    path = Path(path)
-    folder = path.parent
-    if not folder.is_dir():
-        raise UserError(f"{path}: its folder {folder} does not exist; make it first")
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder; give the name of a file")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"{path}: its folder {folder} cannot be written; choose another")
-    if keep is not None and path.exists() and path.samefile(keep):
-        raise UserError(f"{path}: is the trace that is read; give the output another name")
-
-
 def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file whole or not at all.
+    """Write a safetensors file whole or not at all (:func:`resv_ref.files.whole`).
 
-    It is made under another name in the same folder and then renamed, so that ``path`` never
-    holds half a file. Raises :class:`~vrex.UserError` if the folder cannot be written.
+    Raises :class:`~vrex.UserError` if it cannot be written.
     """
-    path = Path(path)
-    check_writable(path)
-    unfinished = path.with_name(f".vrex.{os.getpid()}.part")
-    whole: dict[str, Any] = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    contiguous: dict[str, Any] = {name: tensor.contiguous() for name, tensor in tensors.items()}
     try:
-        unfinished.touch()
-        mode = unfinished.stat().st_mode
-        save_file(whole, unfinished, metadata=dict(metadata))
-        unfinished.chmod(mode)  # safetensors makes files that only their owner may read
-        unfinished.replace(path)
-    except (OSError, SafetensorError) as error:
+        with files.whole(path) as unfinished:
+            save_file(contiguous, unfinished, metadata=dict(metadata))
+    except SafetensorError as error:
         raise UserError(f"{path}: cannot be written ({error}); choose another place") from None
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)

@@ -10,6 +10,8 @@ from vrex_hw.core.ports import UNITS
 
 PREDICTION = ("hcu", "wtu", "retriever", "storer", "table")
 """What works for a job that does not attend yet: HCU, WTU and the KVMU."""
+SPANS = 200
+"""Most spans of a timeline in numbers."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,6 +53,23 @@ class Activity:
     def busy(self) -> dict[str, int]:
         """Cycles in which each unit works."""
         return {unit: self.cycles(self.column(unit)) for unit in UNITS}
+
+    def shares(self, unit: str, edges: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return in which share of the cycles between each two of ``edges`` a unit works."""
+        done = np.concatenate([[0.0], np.cumsum(self.lengths * self.column(unit))])
+        at = np.append(self.starts, self.starts[-1] + self.lengths[-1])
+        return np.diff(np.interp(edges, at, done)) / np.diff(edges)
+
+    def timeline(self) -> dict[str, Any]:
+        """Return which unit worked when, in at most :data:`SPANS` equal spans.
+
+        ``edges`` are the cycles between which they lie, and under a unit's name is the share of
+        each span's cycles in which it worked.
+        """
+        first, last = int(self.starts[0]), int(self.starts[-1] + self.lengths[-1])
+        edges = np.linspace(first, last, min(SPANS, last - first) + 1)
+        shares = {unit: self.shares(unit, edges).round(4).tolist() for unit in UNITS}
+        return {"edges": edges.round(1).tolist(), **shares}
 
     def hidden(self, after: int = 0) -> float:
         """Return the share of prediction's cycles in which the DPE works too, from cycle ``after``.

@@ -42,9 +42,10 @@ class Setup:
     policy: Policy = Policy.FREQUENCY
     """Which resident clusters give way."""
     room: int | None = None
-    """Resident slots of a head; None: all that the hardware has."""
-    fences: bool = True
-    """Whether the first job of a layer waits for all before it."""
+    """Resident slots of a head, 0 or more; None: all that the hardware has."""
+    fences: bool | None = None
+    """Whether the first job of a layer waits for all before it; None: where the queries that score
+    are of the same layer, which begins when the one before has ended."""
     knobs: Mapping[str, int] = field(default_factory=dict)
     """What differs from :data:`KNOBS`."""
 
@@ -56,6 +57,9 @@ class CoreJobs:
     config: Config
     params: Params
     trace: Trace
+    """Without an axis of layers, or merged (:func:`resv_ref.layers.merge`)."""
+    layers: int | None = None
+    """How many are merged; None: the trace has no such axis."""
     setup: Setup = field(default_factory=Setup)
     before: ReSV | None = None
     """What the heads hold when the trace begins; None: nothing."""
@@ -64,6 +68,26 @@ class CoreJobs:
     def placement(self) -> Placement:
         """Where the run lies in memory."""
         return Placement(config=self.config, **self._sizes())
+
+    @property
+    def fences(self) -> bool:
+        """Whether layers wait for each other."""
+        chosen = self.setup.fences
+        return self.params.query == "same_layer" if chosen is None else chosen
+
+    @property
+    def room(self) -> int:
+        """Resident slots that a head may use."""
+        return self.config.kvmu.resident_slots if self.setup.room is None else self.setup.room
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the hardware is told beside the trace, for a summary."""
+        return {
+            "policy": self.setup.policy.name.lower(),
+            "room": self.room,
+            "fences": self.fences,
+        }
 
     def arguments(self) -> dict[str, Any]:
         """Return what :class:`vrex_sim.core_host.CoreHost` needs to know; BF16 as its bits."""
@@ -86,8 +110,8 @@ class CoreJobs:
             "sinks": sizing.sinks(trace, params),
             "map": [params.score_map, params.score_temperature],
             "policy": int(setup.policy),
-            "room": self.config.kvmu.resident_slots if setup.room is None else setup.room,
-            "fences": setup.fences,
+            "room": self.room,
+            "fences": self.fences,
             "knobs": {**KNOBS, **setup.knobs},
             **self._images(),
             **{name: bits(tensor) for name, tensor in tensors.items() if tensor is not None},
@@ -108,6 +132,7 @@ class CoreJobs:
         tensors, cycles = dict(found.tensors), dict(found.cycles)
         for name in ("row_selected", "selected"):
             tensors[name] = tensors[name][..., :columns]
+        tensors["sealed"] = scored.astype(np.int32)
         tensors["hash_bits"], cycles["hash_bits"] = self._hash_bits(work, given, expected)
         tensors["weights"], cycles["weights"] = self._weights(work, given, columns)
         tensors["attn_out"], cycles["attn_out"] = self._attention(work, given)
@@ -125,7 +150,12 @@ class CoreJobs:
         names = ("frames", "tokens", "q_heads", "kv_heads", "head_dim")
         sizes = {name: int(getattr(trace, name)) for name in names}
         own = int(trace.frame_lengths.sum()) + self.stored
-        return {**sizes, "hyperplanes": self.params.n_hyperplanes, "host_tokens": own}
+        return {
+            **sizes,
+            "hyperplanes": self.params.n_hyperplanes,
+            "host_tokens": own,
+            "layers": self.layers or 1,
+        }
 
     @property
     def stored(self) -> int:

@@ -39,6 +39,8 @@ def figures(
       cycles
     - ``prediction_hidden``: share of the cycles in which HCU, WTU or KVMU work in which the DPE
       works too
+    - ``active_cycles``: cycles in which each unit works; ``timeline``: the share of the cycles of
+      each span in which it does (:meth:`~vrex_sim.activity.Activity.timeline`)
     - ``link``: requests both ways, bytes each way, and the mean size of a request
     - ``residency``: share of the chosen clusters that were resident, and of the chosen tokens that
       were fetched
@@ -71,6 +73,7 @@ def figures(
         "dpe_utilisation": sum(least.values()) / max(1, cycles),
         "prediction_hidden": activity.hidden(),
         "active_cycles": activity.busy,
+        "timeline": activity.timeline(),
         "link": _link(place.regions.line_bytes, counters),
         "residency": {
             "hit_rate": counters["clusters_hit"] / max(1, counters["clusters_chosen"]),

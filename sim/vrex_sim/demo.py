@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from torch import Tensor
 
+from resv_ref import files
 from resv_ref import run as reference
 from resv_ref import trace as traces
 from resv_ref.run import Progress as Report
@@ -156,7 +157,7 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}") from None
-    traces.check_writable(folder / "compiled.safetensors")
+    files.check_writable(folder / "compiled.safetensors")
 
 
 def _write(folder: Path, engine: str, run: Run) -> Path:

@@ -1,8 +1,8 @@
 """The engines ``rtl`` and ``compiled``: a trace through the emitted Verilog of the core.
 
 ``rtl`` simulates it under cocotb, ``compiled`` in a C++ loop; the host is the same, and so are the
-cycles. All six steps and the mean keys are the hardware's; the host only keeps tables, keys and
-values, and brings them. Whatever comes out is compared with the exact reference, at the beat and
+cycles. The core does all of it; the host puts the trace into device memory, starts the ring of jobs
+and reads what came out. Whatever comes out is compared with the exact reference, at the beat and
 window of the configuration, in every element.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resv_ref import ReSV
+from resv_ref import ReSV, layers
 from resv_ref import run as reference
 from resv_ref.run import Progress
 from resv_ref.summary import summarise
@@ -21,7 +21,7 @@ from resv_ref.trace import Trace
 from vrex import Params
 from vrex_hw.config import Config
 from vrex_hw.models.system import TOP, emit
-from vrex_sim import jobs, ports, runner, sizing, waves
+from vrex_sim import jobs, ports, runner, sizing, timeline, waves
 from vrex_sim.activity import Activity
 from vrex_sim.compare import MismatchError
 from vrex_sim.compiled import ORIGIN, CompiledDevice
@@ -30,7 +30,6 @@ from vrex_sim.core_jobs import CoreJobs, Setup
 from vrex_sim.core_summary import figures
 from vrex_sim.least import least_cycles
 from vrex_sim.placement import Placement
-from vrex_sim.timeline import draw
 
 BENCH = "vrex_sim.benches.core_run"
 ENGINES = dict.fromkeys(reference.STEPS, "rtl")
@@ -50,22 +49,23 @@ def run(
     idle: float = 0.0,
     stall: float = 0.0,
     engine: str = "rtl",
-    timeline: Path | None = None,
+    picture: Path | None = None,
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Run a trace through a system with the core; return what :func:`resv_ref.run.run` returns.
 
-    All tensors but ``counts`` and ``hyperplanes`` are what the hardware said. The summary has,
-    beside the reference's figures, those of :func:`~vrex_sim.core_summary.figures` and
-    ``mismatches``, 0.
+    All tensors but ``counts`` and ``hyperplanes`` are what the hardware said. Several layers are
+    the heads of one to it; jobs go frame by frame, layer by layer, head by head. The summary has,
+    beside the reference's figures, those of :func:`~vrex_sim.core_summary.figures`, what the
+    hardware was told (``setup``) and ``mismatches``, 0.
 
     ``params`` replaces the trace's own; without ``config`` the hardware is sized for the trace.
     ``expected``, the tensors of an exact run under these parameters, and at the beat and window
     of ``config``, saves running it again.
     ``verilog`` stands in for the system that ``config`` generates, ``setup`` says what its hardware
-    is told. ``before`` is what the heads hold when the trace begins; ``expected`` is then needed.
-    ``idle`` and ``stall`` are the chances,
-    a cycle, that an input pauses and an output is held up. ``engine`` is ``rtl`` or ``compiled``.
-    ``timeline`` is where a picture of the run goes.
+    is told, ``before`` what its heads hold when the trace begins (``expected`` is then needed).
+    ``idle`` and ``stall`` are the chances, a cycle, that an input pauses and an output is
+    held up. ``engine`` is ``rtl`` or ``compiled``.
+    ``picture`` is where a picture of the run goes (:mod:`vrex_sim.timeline`).
 
     Raises :class:`~vrex.UserError` for a trace that does not fit the hardware,
     :class:`~vrex_sim.compare.MismatchError` with the first mismatch and a waveform if the hardware
@@ -74,19 +74,29 @@ def run(
     """
     params = trace.params if params is None else params
     params.require_exact(engine)
-    frames = trace.frames
+    setup = setup or Setup()
+    if picture is not None:
+        timeline.check(picture)
     if config is None:
-        arithmetic = sizing.arithmetic(sizing.size_for(trace, params, 0))
+        arithmetic = sizing.arithmetic(sizing.size_for(trace, params, 0, setup.room))
     else:
-        sizing.check_fits(trace, params, config)
+        sizing.check_fits(trace, params, config, setup.room)
         arithmetic = sizing.arithmetic(config)
+    frames = trace.frames
     if expected is None:
         tell = _part(progress, 0, frames)
         expected, _ = reference.run(trace, params, "exact", tell, **arithmetic)
-    config = config or size(trace, params, expected)
+    if trace.layers is not None:
+        expected = layers.join(expected)
+    config = config or size(trace, params, expected, setup.room)
     sizing.check_clusters(config, *_clusters(expected))
     work = CoreJobs(
-        config=config, params=params, trace=trace, setup=setup or Setup(), before=before
+        config=config,
+        params=params,
+        trace=layers.merge(trace),
+        layers=trace.layers,
+        setup=setup,
+        before=before,
     )
     verilog = verilog or emit(config, *lines(work.placement))
     arguments = {
@@ -97,21 +107,43 @@ def run(
         "seed": 1,
     }
     given = SIMULATORS[engine](verilog, arguments, _part(progress, frames, frames))
-    got = work.decode(given, expected)
+    tensors = _compared(work, given, expected, verilog, arguments)
+    activity = Activity.of(given)
+    if picture is not None:
+        timeline.draw(activity, work.placement, given["status_cycle"], picture)
+    least = least_cycles(config, work.trace, params, expected, work.stored)
+    told = figures(work.placement, given, activity, least)
+    summary = {
+        **summarise(work.trace, expected),
+        **told,
+        "setup": work.told,
+        "mismatches": 0,
+    }
+    return tensors, {**summary, "metadata": reference.metadata(params, ENGINES, **arithmetic)}
+
+
+def _compared(
+    work: CoreJobs,
+    given: dict[str, Any],
+    expected: dict[str, Tensor],
+    verilog: str,
+    arguments: dict[str, Any],
+) -> dict[str, Tensor]:
+    """Return the tensors of a run, the layers apart, if they are the ``expected`` ones (merged)."""
+    found = work.decode(given, expected)
+    got = dataclasses.replace(
+        found,
+        tensors=layers.split(found.tensors, work.layers),
+        cycles=layers.split(found.cycles, work.layers),
+    )
+    expected = layers.split(expected, work.layers)
     fault = jobs.compare(got, expected)
     if fault is not None:
         window = waves.Window.around(fault.cycle, given["origin"])
         path = runner.waveform(verilog, TOP, BENCH, arguments, window)
         raise MismatchError(f"{fault.text}\n  waveform: {path}")
     tensors = {**expected, **{name: torch.from_numpy(one) for name, one in got.tensors.items()}}
-    tensors["attn_out"] = tensors["attn_out"].view(torch.bfloat16)
-    activity = Activity.of(given)
-    if timeline is not None:
-        draw(activity, timeline)
-    least = least_cycles(config, trace, params, tensors, work.stored)
-    counted = figures(work.placement, given, activity, least)
-    summary = {**summarise(trace, tensors), **counted, "mismatches": 0}
-    return tensors, {**summary, "metadata": reference.metadata(params, ENGINES, **arithmetic)}
+    return {**tensors, "attn_out": tensors["attn_out"].view(torch.bfloat16)}
 
 
 def _cocotb(verilog: str, arguments: dict[str, Any], progress: Progress | None) -> dict[str, Any]:
@@ -131,9 +163,14 @@ SIMULATORS = {"rtl": _cocotb, "compiled": _compiled}
 """What runs the host on the emitted Verilog, by engine."""
 
 
-def size(trace: Trace, params: Params, expected: dict[str, Tensor]) -> Config:
-    """Return the smallest hardware for a trace whose exact run gave the tensors ``expected``."""
-    return sizing.size_for(trace, params, _sealed(expected))
+def size(
+    trace: Trace, params: Params, expected: dict[str, Tensor], room: int | None = None
+) -> Config:
+    """Return the smallest hardware for a trace whose exact run gave the tensors ``expected``.
+
+    ``room``: resident slots of a head that it must have.
+    """
+    return sizing.size_for(trace, params, _sealed(expected), room)
 
 
 def lines(placement: Placement) -> tuple[int, int]:
@@ -157,7 +194,7 @@ def _sealed(expected: dict[str, Tensor]) -> int:
 
 
 def _part(progress: Progress | None, start: int, frames: int) -> Progress | None:
-    """Scale the progress of one half, reference or hardware, to frames of the whole run."""
+    """Return how one half, reference or hardware, tells its progress, in frames of the run."""
     if progress is None:
         return None
     tell = progress

@@ -21,8 +21,9 @@ Words = NDArray[np.uint16]
 class Placement:
     """A run of ``frames`` frames of up to ``tokens`` tokens, in lines of ``config``.
 
-    Tensors lie as the trace has them, [F, T, heads, chunks]; one behind the other come the heads'
-    states, the transient area, the hyperplanes, the rings of jobs and statuses, and the tensors.
+    ``q_heads`` and ``kv_heads`` are those of all ``layers``, layer by layer. Tensors lie as the
+    trace has them, [F, T, heads, chunks]; one behind the other come the heads' states, the
+    transient area, the hyperplanes, the rings of jobs and statuses, and the tensors.
     """
 
     config: Config
@@ -34,6 +35,7 @@ class Placement:
     hyperplanes: int
     host_tokens: int
     """Tokens of a head's region on the host: as many as the stream can have."""
+    layers: int = 1
 
     @property
     def regions(self) -> Regions:
@@ -49,6 +51,11 @@ class Placement:
     def jobs(self) -> int:
         """Jobs of the run."""
         return self.frames * self.kv_heads
+
+    @property
+    def layer_heads(self) -> int:
+        """KV heads of a layer."""
+        return self.kv_heads // self.layers
 
     @property
     def ring_log2(self) -> int:
@@ -116,19 +123,30 @@ class Placement:
         return np.concatenate([tile.reshape(-1, size) for tile in tiles])
 
     def ring(self, lengths: NDArray[np.int64], fences: bool) -> Bytes:
-        """Return the ring's jobs as lines: frame by frame, head by head.
+        """Return the ring's jobs as lines: frame by frame, layer by layer, head by head.
 
-        ``lengths`` [F]: live tokens; with ``fences`` the first job of each layer waits.
+        ``lengths`` [F]: live tokens; with ``fences`` the first job of each layer waits until all
+        before it have ended.
         """
         size = 2 * self.config.lxe.side
         packer, lines = Packer(DESCRIPTOR), self.regions.job_lines
         jobs = [
-            packer.pack(self.job(f, h, int(lengths[f]), fence=fences))
+            packer.pack(self.job(f, h, int(lengths[f]), fence=fences and h % self.layer_heads == 0))
             for f in range(self.frames)
             for h in range(self.kv_heads)
         ]
         packed = b"".join(job.to_bytes(size * lines, "little") for job in jobs)
         return np.frombuffer(packed, np.uint8).reshape(-1, size)
+
+    def name_of(self, job: int) -> str:
+        """Return what a job of the run is, for people."""
+        frame, head = divmod(job, self.kv_heads)
+        layer, head = divmod(head, self.layer_heads)
+        return f"frame {frame}" + (f", layer {layer}" if self.layers > 1 else "") + f", head {head}"
+
+    def last_of_frame(self, job: int) -> bool:
+        """Tell whether a job of the run is the last of its frame."""
+        return job % self.kv_heads == self.kv_heads - 1
 
     def job(self, f: int, h: int, tokens: int, *, fence: bool) -> dict[str, Any]:
         """Return the descriptor of frame ``f`` of head ``h``."""

@@ -13,7 +13,7 @@ RESIDENT = 4
 """Sealed clusters for each resident slot of hardware that is sized for a trace."""
 LARGEST_SLOT = 256
 """Tokens of a slot, at most."""
-DEEPEST_JOINABLE, DEEPEST_OPEN, LONGEST_ROW = 8192, 16384, 32768
+DEEPEST_JOINABLE, DEEPEST_OPEN, LONGEST_ROW, MOST_RESIDENT = 8192, 16384, 32768, 4096
 """The greatest depths that :mod:`vrex_hw.config` takes."""
 
 
@@ -36,14 +36,16 @@ def sinks(trace: Trace, params: Params) -> int:
     return min(params.n_sinks, int(trace.frame_lengths.sum()))
 
 
-def size_for(trace: Trace, params: Params, sealed: int | None = None) -> Config:
+def size_for(
+    trace: Trace, params: Params, sealed: int | None = None, room: int | None = None
+) -> Config:
     """Return the smallest configuration of 16 lanes that runs ``trace`` under ``params``.
 
     Its LXE is the core's, with as many rows in a batch of scores as fit the core's memory.
 
     ``sealed`` is the most clusters that any KV head has sealed when it is scored; left out, one
-    cluster a token is assumed. Raises :class:`~vrex.UserError`, naming the parameter, where no
-    configuration is large enough.
+    cluster a token is assumed. ``room``: resident slots of a head that it must have. Raises
+    :class:`~vrex.UserError`, naming the parameter, where no configuration is large enough.
     """
     recent, join = windows(trace, params)
     if sealed is None:
@@ -54,6 +56,8 @@ def size_for(trace: Trace, params: Params, sealed: int | None = None) -> Config:
     _most("sealed clusters", sealed, LONGEST_ROW, "raise hamming_threshold or cut the trace")
     slot = max(cap(trace, params), sinks(trace, params))
     _most("cluster_cap or n_sinks", slot, LARGEST_SLOT, "lower it")
+    _most("room", room or 0, MOST_RESIDENT, "lower it")
+    resident = _power(max(2, sealed // RESIDENT, room or 0))
     joinable = max(4, _power(join))
     entries = max(2 * LANES, _power(sealed))
     return Config(
@@ -70,7 +74,7 @@ def size_for(trace: Trace, params: Params, sealed: int | None = None) -> Config:
         kvmu=KVMUConfig(
             slot_tokens=max(4, _power(slot)),
             window_slots=max(4, opened),
-            resident_slots=max(2, _power(sealed // RESIDENT)),
+            resident_slots=resident,
         ),
     )
 
@@ -85,10 +89,11 @@ def _most(what: str, value: int, most: int, mend: str) -> None:
         raise UserError(f"{what} is {value}: the rtl engine takes {most} at most, so {mend}")
 
 
-def check_fits(trace: Trace, params: Params, config: Config) -> None:
+def check_fits(trace: Trace, params: Params, config: Config, room: int | None = None) -> None:
     """Raise :class:`~vrex.UserError`, naming field and value, unless ``config`` takes the trace.
 
-    This is what can be told before the trace is run; the rest is :func:`check_clusters`.
+    ``room``: resident slots of a head that it must have. This is what can be told before the trace
+    is run; the rest is :func:`check_clusters`.
     """
     recent, join = windows(trace, params)
     if trace.head_dim not in config.head_dims:
@@ -104,6 +109,7 @@ def check_fits(trace: Trace, params: Params, config: Config) -> None:
     slot = config.kvmu.slot_tokens
     _enough(config, "kvmu.slot_tokens", slot, "cluster_cap", cap(trace, params))
     _enough(config, "kvmu.slot_tokens", slot, "n_sinks", sinks(trace, params))
+    _enough(config, "kvmu.resident_slots", config.kvmu.resident_slots, "room", room or 0)
 
 
 def arithmetic(config: Config) -> dict[str, int]:

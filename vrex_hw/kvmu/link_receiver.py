@@ -44,7 +44,9 @@ class LinkReceiver(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         """Judge every beat by the first packet that is due."""
         m = Module()
-        fifo = ResetInserter(self.flush)(SyncFIFOBuffered(width=self._due.size, depth=self._places + 1))
+        fifo = ResetInserter(self.flush)(
+            SyncFIFOBuffered(width=self._due.size, depth=self._places + 1)
+        )
         m.submodules.due = fifo
         due, beat = self._due(fifo.r_data), self.receive.p
         ours, fits, ends, poisoned = Signal(), Signal(), Signal(), Signal()
