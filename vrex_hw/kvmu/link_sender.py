@@ -46,7 +46,9 @@ class LinkSender(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         """Count what is to be given and what is to be sent, each by itself."""
         m = Module()
-        m.submodules.asked = asked = SyncFIFOBuffered(width=self._asked.size, depth=self._places + 1)
+        m.submodules.asked = asked = SyncFIFOBuffered(
+            width=self._asked.size, depth=self._places + 1
+        )
         m.submodules.due = due = SyncFIFOBuffered(width=REQUEST, depth=self._places + 1)
         transfer, send, give = self._asked(asked.r_data), self.send, self.give
         free, passes, padded, step = Signal(), Signal(), Signal(), Signal()
