@@ -86,6 +86,15 @@ class Trace:
         """Return the same stream under other parameters; :func:`check` it before use."""
         return dataclasses.replace(self, params=params)
 
+    def frames_from(self, first: int) -> Self:
+        """Return the stream's frames from number ``first`` on."""
+        tensors = {n: t for n, t in self.tensors().items() if n != "hyperplanes"}
+        lengths = tensors.pop("frame_lengths")[first:]
+        cut: dict[str, Any] = {
+            name: tensor[..., first:, :, :, :] for name, tensor in tensors.items()
+        }
+        return dataclasses.replace(self, frame_lengths=lengths, **cut)
+
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors by their names in the file, absent ones left out."""
         named = {name: getattr(self, name) for name in REQUIRED + OPTIONAL}

@@ -44,7 +44,14 @@ def _lxe(_liberty: list[Path]) -> Figures:
     return lxe_figures.lxe_figures(config.load("core"))
 
 
-GROUPS = {"rtl": _rtl, "lxe": _lxe, "area": _area, "fpga": _fpga}
+def _core(_liberty: list[Path]) -> Figures:
+    from vrex_hw import config
+    from vrex_sim.benches import core_figures
+
+    return core_figures.core_figures(config.load("core"))
+
+
+GROUPS = {"rtl": _rtl, "lxe": _lxe, "core": _core, "area": _area, "fpga": _fpga}
 
 
 @click.command()
@@ -58,7 +65,7 @@ GROUPS = {"rtl": _rtl, "lxe": _lxe, "area": _area, "fpga": _fpga}
 )
 @options.as_json
 def bench(groups: tuple[str, ...], liberty: tuple[Path, ...], as_json: bool) -> None:
-    """Measure the figures of GROUPs (rtl, lxe, area, fpga; all without one)."""
+    """Measure the figures of GROUPs (rtl, lxe, core, area, fpga; all without one)."""
     for group in groups:
         if group not in GROUPS:
             raise UserError(f"unknown bench group {group!r}: known are {', '.join(GROUPS)}")

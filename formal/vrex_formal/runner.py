@@ -13,9 +13,15 @@ from rich.table import Table
 from vrex.errors import UserError
 from vrex_formal import (
     dpe_proofs,
+    feed_flow_proofs,
+    feed_proofs,
     flow_proofs,
     hcu_proofs,
+    link_proofs,
     lxe_proofs,
+    memory_part_proofs,
+    memory_proofs,
+    retriever_proofs,
     sby,
     stream_proofs,
     wtu_proofs,
@@ -23,7 +29,20 @@ from vrex_formal import (
 from vrex_formal.proof import Proof, Result, check
 
 WORK = Path("build/formal")
-MODULES = (stream_proofs, flow_proofs, hcu_proofs, wtu_proofs, dpe_proofs, lxe_proofs)
+MODULES = (
+    stream_proofs,
+    flow_proofs,
+    hcu_proofs,
+    wtu_proofs,
+    dpe_proofs,
+    lxe_proofs,
+    memory_part_proofs,
+    memory_proofs,
+    link_proofs,
+    feed_proofs,
+    feed_flow_proofs,
+    retriever_proofs,
+)
 
 PROOFS: dict[str, Proof] = {p.name: p for module in MODULES for p in module.PROOFS}
 """Every proof by its name."""

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resv_ref import layers
+from resv_ref import ReSV, layers
 from resv_ref import run as reference
 from resv_ref.run import Progress
 from resv_ref.summary import summarise
@@ -45,11 +45,12 @@ def run(
     expected: dict[str, Tensor] | None = None,
     verilog: str | None = None,
     setup: Setup | None = None,
+    before: ReSV | None = None,
     idle: float = 0.0,
     stall: float = 0.0,
     engine: str = "rtl",
     picture: Path | None = None,
-) -> tuple[dict[str, Tensor], dict[str, object]]:
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Run a trace through a system with the core; return what :func:`resv_ref.run.run` returns.
 
     All tensors but ``counts`` and ``hyperplanes`` are what the hardware said. Several layers are
@@ -61,9 +62,10 @@ def run(
     ``expected``, the tensors of an exact run under these parameters, and at the beat and window
     of ``config``, saves running it again.
     ``verilog`` stands in for the system that ``config`` generates, ``setup`` says what its hardware
-    is told. ``idle`` and ``stall`` are the chances, a cycle, that an input pauses and an output is
-    held up. ``engine`` is ``rtl`` or ``compiled``.
-    ``picture`` is where a picture of the run goes (:mod:`vrex_sim.timeline`).
+    is told. ``before`` is what the heads hold when the trace begins; ``expected`` is then needed.
+    ``idle`` and ``stall`` are the chances, a cycle, that an input pauses and an output is held up.
+    ``engine`` is ``rtl`` or ``compiled``. ``picture`` is where a picture of the run goes
+    (:mod:`vrex_sim.timeline`).
 
     Raises :class:`~vrex.UserError` for a trace that does not fit the hardware,
     :class:`~vrex_sim.compare.MismatchError` with the first mismatch and a waveform if the hardware
@@ -75,11 +77,9 @@ def run(
     setup = setup or Setup()
     if picture is not None:
         timeline.check(picture)
-    if config is None:
-        arithmetic = sizing.arithmetic(sizing.size_for(trace, params, 0, setup.room))
-    else:
+    if config is not None:
         sizing.check_fits(trace, params, config, setup.room)
-        arithmetic = sizing.arithmetic(config)
+    arithmetic = sizing.arithmetic(config or sizing.size_for(trace, params, 0, setup.room))
     frames = trace.frames
     if expected is None:
         tell = _part(progress, 0, frames)
@@ -94,6 +94,7 @@ def run(
         trace=layers.merge(trace),
         layers=trace.layers,
         setup=setup,
+        before=before,
     )
     verilog = verilog or emit(config, *lines(work.placement))
     arguments = {
@@ -108,7 +109,7 @@ def run(
     activity = Activity.of(given)
     if picture is not None:
         timeline.draw(activity, work.placement, given["status_cycle"], picture)
-    least = least_cycles(config, work.trace, params, expected)
+    least = least_cycles(config, work.trace, params, expected, work.stored)
     told = figures(work.placement, given, activity, least)
     summary = {
         **summarise(work.trace, expected),

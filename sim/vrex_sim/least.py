@@ -12,15 +12,15 @@ Ints = NDArray[np.int64]
 
 
 def least_cycles(
-    config: Config, trace: Trace, params: Params, tensors: dict[str, Tensor]
+    config: Config, trace: Trace, params: Params, tensors: dict[str, Tensor], stored: int = 0
 ) -> dict[str, int]:
     """Return, by kind of command, the larger of matrix beats and DPE beats, summed over the jobs.
 
     ``tensors`` are those of a run: what is scored and attended follows from ``sealed``,
-    ``counts`` and ``selected``.
+    ``counts`` and ``selected``. ``stored``: tokens of the stream before the trace.
     """
     lengths = trace.frame_lengths.numpy().astype(np.int64)
-    before = np.cumsum(lengths) - lengths
+    before = np.cumsum(lengths) - lengths + stored
     rows = np.broadcast_to(
         trace.q_heads // trace.kv_heads * lengths[:, None], tensors["sealed"].shape
     )

@@ -1,5 +1,7 @@
 """Proofs go through, and go red for a broken unit, a vacuous claim or a missing tool."""
 
+import dataclasses
+
 import pytest
 from amaranth.hdl import Const, Module, Signal
 from amaranth.lib import wiring
@@ -10,8 +12,10 @@ import vrex_formal
 from vrex.errors import UserError
 from vrex_formal import (
     dpe_proofs,
+    feed_proofs,
     flow_proofs,
     hcu_proofs,
+    memory_part_proofs,
     proof,
     rules,
     sby,
@@ -19,10 +23,14 @@ from vrex_formal import (
     wtu_proofs,
 )
 from vrex_hw.dpe.aligned_product import ShiftedOperands
+from vrex_hw.config import KVMUConfig
+from vrex_hw.core.feeder.walker import Walker
 from vrex_hw.dpe.aligned_sum import AlignedSum
 from vrex_hw.dpe.normalise import Round
 from vrex_hw.fork import Fork
 from vrex_hw.hcu import HCU
+from vrex_hw.memory.chooser import Chooser
+from vrex_hw.memory.splitter import Splitter
 from vrex_hw.wtu import WTU
 
 TIES = 0b1_1_10_1_1_10_1_1_10_1_1_10
@@ -196,6 +204,24 @@ def test_a_rounder_that_takes_ties_for_more_is_found(check):
     assert not result.holds and "the nearest float" in result.verdict
 
 
+def test_bursts_over_a_page_are_found(check):
+    wide = dataclasses.replace(
+        memory_part_proofs.CONFIG, kvmu=KVMUConfig(bus_bytes=8, address_bits=32)
+    )
+    result = check(lambda: memory_part_proofs.splitter(lambda: Splitter(wide)), depth=8)
+    assert not result.holds and "not over a boundary" in result.verdict
+
+
+def test_a_write_out_of_its_bounds_is_found(check):
+    result = check(
+        lambda: memory_part_proofs.chooser(
+            lambda: Chooser(memory_part_proofs.CONFIG, 2, bounded=False)
+        ),
+        depth=4,
+    )
+    assert not result.holds and "outside or not" in result.verdict
+
+
 def test_a_vacuous_proof_is_refused(check):
     def never():
         m = stream_proofs.surround(Fork(stream_proofs.JOB))
@@ -227,3 +253,14 @@ def test_unknown_names_and_missing_tools_are_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     with pytest.raises(UserError, match="pip install"):
         vrex_formal.prove(["fork-holds"], Console(quiet=True))
+
+
+def test_a_walker_that_reads_the_token_behind_is_found(check):
+    def behind(m, inner, outer):
+        m.d.comb += [outer.valid.eq(inner.valid), inner.ready.eq(outer.ready)]
+        m.d.comb += [outer.p.eq(inner.p), outer.p.token.eq(inner.p.token + 1)]
+
+    result = check(
+        lambda: feed_proofs.walker(lambda config: Broken(Walker(config), "piece", behind)), depth=7
+    )
+    assert not result.holds and "walker" in result.verdict

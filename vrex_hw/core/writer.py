@@ -38,7 +38,7 @@ class Writer(wiring.Component):
     A job is taken when the one before is done. ``dimension`` and ``chunks_log2`` are those of the
     :class:`~vrex_hw.core.feeder.feeder.Feeder`. ``busy``: a job is in hand.
 
-    A line a cycle; 3 cycles from a job to its first beat, 1 from a beat to its request. Source:
+    A line a cycle; 2 cycles from a job to its first beat, 1 from a beat to its request. Source:
     our decision.
     """
 

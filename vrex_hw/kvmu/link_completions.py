@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth import Module, Signal
+from amaranth import Array, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -62,7 +62,7 @@ class LinkCompletions(wiring.Component):
             lines.eq(completion.lines),
         ]
         m.d.comb += [
-            known.eq(((number - self.oldest)[:TAG] < self.count) & ~self.done.bit_select(index, 1)),
+            known.eq(((number - self.oldest)[:TAG] < self.count) & ~Array(self.done)[index]),
             self.unknown.eq(here & ~known),
             out.valid.eq(here & known),
             out.index.eq(index),

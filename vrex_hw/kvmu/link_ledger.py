@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth import Module, Mux, Signal, Value
+from amaranth import Array, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -106,7 +106,7 @@ class LinkLedger(wiring.Component):
         }
         m.d.sync += [flags[name].eq((flags[name] & ~begin) | told[name]) for name in names]
         oldest = self.oldest[: exact_log2(self._places)]
-        return [flags[name].bit_select(oldest, 1) for name in names]
+        return [Array(flags[name])[oldest] for name in names]
 
     def _mask(self, valid: Value, index: Value) -> Value:
         return (valid << index)[: self._places]

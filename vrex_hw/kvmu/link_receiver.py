@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from vrex_hw.config import Config
-from vrex_hw.kvmu.layouts import REQUEST, TAG, line_layout
+from vrex_hw.kvmu.layouts import REQUEST, TAG, line_layout, receive_layout
 from vrex_hw.kvmu.link_ledger import moved_layout
 
 
@@ -28,14 +28,13 @@ class LinkReceiver(wiring.Component):
         """Remember the reads among ``kvmu.outstanding`` transfers."""
         self._places = config.kvmu.outstanding
         line = line_layout(config.lxe.side)
-        receive = data.StructLayout({"data": line, "tag": TAG, "last": 1})
         index = exact_log2(self._places)
         self._due = data.StructLayout({"tag": TAG, "index": index, "lines": REQUEST})
         super().__init__(
             {
                 "flush": In(1),
                 "asked": In(data.StructLayout({"valid": 1, **self._due.members})),
-                "receive": In(stream.Signature(receive)),
+                "receive": In(stream.Signature(receive_layout(config.lxe.side))),
                 "line": Out(data.StructLayout({"valid": 1, "data": line})),
                 "fetched": Out(moved_layout(config)),
                 "unknown": Out(1),
@@ -45,7 +44,9 @@ class LinkReceiver(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         """Judge every beat by the first packet that is due."""
         m = Module()
-        fifo = ResetInserter(self.flush)(SyncFIFOBuffered(width=self._due.size, depth=self._places))
+        fifo = ResetInserter(self.flush)(
+            SyncFIFOBuffered(width=self._due.size, depth=self._places + 1)
+        )
         m.submodules.due = fifo
         due, beat = self._due(fifo.r_data), self.receive.p
         ours, fits, ends, poisoned = Signal(), Signal(), Signal(), Signal()

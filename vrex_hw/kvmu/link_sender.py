@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from vrex_hw.config import Config
-from vrex_hw.kvmu.layouts import REQUEST, line_layout
+from vrex_hw.kvmu.layouts import REQUEST, line_layout, send_layout
 from vrex_hw.kvmu.link_ledger import moved_layout
 
 
@@ -30,7 +30,6 @@ class LinkSender(wiring.Component):
         self._places = config.kvmu.outstanding
         line = line_layout(config.lxe.side)
         self._asked = data.StructLayout({"index": exact_log2(self._places), "lines": REQUEST})
-        send = data.StructLayout({"data": line, "last": 1})
         super().__init__(
             {
                 "flush": In(1),
@@ -39,7 +38,7 @@ class LinkSender(wiring.Component):
                 "offered": In(1),
                 "issued": In(data.StructLayout({"valid": 1, "lines": REQUEST})),
                 "give": In(stream.Signature(line)),
-                "send": Out(stream.Signature(send)),
+                "send": Out(stream.Signature(send_layout(config.lxe.side))),
                 "given": Out(moved_layout(config)),
             }
         )
@@ -47,8 +46,10 @@ class LinkSender(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         """Count what is to be given and what is to be sent, each by itself."""
         m = Module()
-        m.submodules.asked = asked = SyncFIFOBuffered(width=self._asked.size, depth=self._places)
-        m.submodules.due = due = SyncFIFOBuffered(width=REQUEST, depth=self._places)
+        m.submodules.asked = asked = SyncFIFOBuffered(
+            width=self._asked.size, depth=self._places + 1
+        )
+        m.submodules.due = due = SyncFIFOBuffered(width=REQUEST, depth=self._places + 1)
         transfer, send, give = self._asked(asked.r_data), self.send, self.give
         free, passes, padded, step = Signal(), Signal(), Signal(), Signal()
         take, given, sent = Signal(), Signal(), Signal()

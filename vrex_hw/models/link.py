@@ -24,11 +24,11 @@ class Link(wiring.Component):
     """The host's side of :class:`~vrex_hw.kvmu.ports.LinkSignature`, with ``lines`` lines behind.
 
     Requests are served in their order, one at a time, reads and writes on one wire, each
-    ``latency`` cycles after it was taken or later; :data:`OVERLAP` may wait. With many requests of n lines one
-    ends about every max(n * interval / 16 + 3, (latency + 3) / OVERLAP) cycles. ``interval``:
-    1/16 cycles a line; less than 16 is a line a cycle. ``stall``: chance in 1/256 a cycle that a
-    stream pauses, drawn for each of the four. A request that leaves the ``lines`` moves nothing and
-    completes with an error.
+    ``latency`` cycles after it was taken or later; :data:`OVERLAP` may wait. With many requests of
+    n lines one ends about every max(n * interval / 16 + 3, (latency + 3) / OVERLAP) cycles.
+    ``interval``: 1/16 cycles a line; less than 16 is a line a cycle. ``stall``: chance in 1/256 a
+    cycle that a stream pauses, drawn for each of the four. A request that leaves the ``lines``
+    moves nothing and completes with an error.
 
     ``fault``, a :class:`~vrex_hw.models.link_server.LinkFault`, is done to request number
     ``fault_at``, counted from 1 since ``fault_at`` changed; 0: to none. One LATE answer can wait at

@@ -8,7 +8,16 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from vrex_hw.config import Config
-from vrex_hw.kvmu.layouts import LINE, LINK_COMPLETION, LINK_REQUEST, REQUEST, TAG, line_layout
+from vrex_hw.kvmu.layouts import (
+    LINE,
+    LINK_COMPLETION,
+    LINK_REQUEST,
+    REQUEST,
+    TAG,
+    line_layout,
+    receive_layout,
+    send_layout,
+)
 from vrex_hw.lxe.outbox import Outbox
 
 STRAY = 1 << (TAG - 1)
@@ -58,8 +67,8 @@ class LinkServer(wiring.Component):
     def __init__(self, config: Config) -> None:
         """Make it for the lines of ``config``."""
         self._line = line_layout(config.lxe.side)
-        self._send = data.StructLayout({"data": self._line, "last": 1})
-        self._receive = data.StructLayout({"data": self._line, "tag": TAG, "last": 1})
+        self._send = send_layout(config.lxe.side)
+        self._receive = receive_layout(config.lxe.side)
         super().__init__(
             {
                 "job": In(stream.Signature(ENTRY)),

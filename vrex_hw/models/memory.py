@@ -19,8 +19,10 @@ from vrex_hw.models.ram import ram
 
 WAITING = 512
 """Bursts of each direction that may wait: more than the latency, which so never bounds the rate."""
-READ_LATENCY, WRITE_LATENCY = 8, 3
+READ_LATENCY, WRITE_LATENCY = 7, 3
 """Cycles from AR to the first R, and from the last W to B, at latency 0 and without stalls."""
+ADDRESS_LATENCY = 3
+"""Cycles from AW to the first W that is taken."""
 
 
 class Memory(wiring.Component):

@@ -49,8 +49,8 @@ class Feeder(wiring.Component):
     ``chunks_log2`` is that of ceil(``dimension`` / side), a power of two.
 
     Throughput: a line a cycle on each client, but for 2 cycles a pass in which no burst is asked
-    for, which the FIFO hides where a burst has more than a line. Latency: 8 cycles from ``feed``
-    to its first burst (10 for ATTEND), 3 from a line to the LXE.
+    for, which the FIFO hides where a burst has more than a line. Latency: 4 cycles from ``feed``
+    to its first row's request, 5 to its matrix's (8 for ATTEND), 2 from a line to the LXE.
 
     Source: our decision.
     """

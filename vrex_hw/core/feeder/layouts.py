@@ -30,10 +30,10 @@ FEED = data.StructLayout(
 ``kind``: :class:`~vrex_hw.lxe.layouts.Kind`. HASH: the keys at ``address``, ``stride`` lines from
 token to token, of ``tokens`` tokens but the first ``skip``. SCORE, ATTEND: the queries there,
 [tokens, group, chunks]; ``columns``: sealed clusters, or tokens of all segments, the frame's own
-included (those of HASH are the hyperplanes). ``bank``: of the list of segments; it has to be written, and ``columns`` to be its
-tokens. ``k``, ``v``: the frame's own, ``kv_stride`` lines from token to token; ``state``: the
-head's; ``transient``: first line of the bank of transient slots in use. What a kind does not
-name it does not look at."""
+included (those of HASH are the hyperplanes). ``bank``: of the list of segments, which has been
+written and has ``columns`` tokens. ``k``, ``v``: the frame's own, ``kv_stride`` lines from token
+to token; ``state``: the head's; ``transient``: first line of the bank of transient slots in use.
+What a kind does not name it does not look at."""
 
 FED = data.StructLayout({"kind": KIND_BITS, "fault": FAULT})
 """All that a feed job reads has come from memory; ``fault``: NONE or MEMORY_READ."""

@@ -24,7 +24,7 @@ class Matrix(wiring.Component):
     first chunk of each tile (tagged), then the means. ATTEND: pieces of segments
     (:class:`Walker`). The last burst of a job is told; a job that has none has one of 0 lines.
 
-    Latency 4 cycles from a part to its first burst, 6 for ATTEND; a burst a cycle, but for 2
+    Latency 2 cycles from a part to its first burst, 5 for ATTEND; a burst a cycle, but for 2
     cycles a pass of ATTEND and up to 8 from part to part. Source: our decision.
     """
 

@@ -15,8 +15,8 @@ class Splitter(wiring.Component):
     """Gives the parts of each job (:func:`part_layout`), one command each, in order.
 
     The rows of a job are its tokens but the skipped for HASH, else its tokens times its query
-    heads; the columns of HASH are the ``hyperplanes``. A job without rows has one part, of 0 rows. Latency 2 cycles to the first part; a part
-    a cycle. Source: our decision.
+    heads; the columns of HASH are the ``hyperplanes``. A job without rows has one part, of 0
+    rows. Latency 2 cycles to the first part; a part a cycle. Source: our decision.
     """
 
     def __init__(self, config: Config) -> None:

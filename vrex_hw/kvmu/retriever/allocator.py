@@ -122,14 +122,12 @@ class Allocator(wiring.Component):
 
     def _judge(self, m: Module, at: "_Hand", scan: VictimScan) -> None:
         """Find out what becomes of the cluster in hand."""
-        slots, tokens = self._config.kvmu.resident_slots, self._config.kvmu.slot_tokens
-        beyond = exact_log2(slots)
-        outside = at.entry.resident & at.entry.slot[beyond:].any()
-        counted = (at.entry.count - 1)[: len(at.entry.count)]
-        roomy = (self.used < self.room) & ~self.used[beyond:].any()
+        outside = at.entry.resident & self._beyond(at.entry.slot)
+        counted = (at.entry.count - 1)[:COUNT] < self._config.kvmu.slot_tokens
+        roomy = (self.used < self.room) & ~self._beyond(self.used)
         with m.State("JUDGE"):
             m.d.sync += at.resident.eq(1)
-            with m.If(outside | (counted >= tokens)):
+            with m.If(outside | ~counted):
                 m.d.comb += self.fault.eq(Fault.OUT_OF_BOUNDS)
                 m.next = "END"
             with m.Elif(at.entry.resident), m.If(at.free):
@@ -144,6 +142,10 @@ class Allocator(wiring.Component):
             with m.Else():
                 m.d.comb += scan.start.eq(1)
                 m.next = "SCAN"
+
+    def _beyond(self, slot: Any) -> Any:
+        """Return whether there is no such resident slot."""
+        return slot[exact_log2(self._config.kvmu.resident_slots) :].any()
 
     def _replace(self, m: Module, at: "_Hand", scan: VictimScan) -> None:
         """Search a victim and take its slot, or none; then read the word in hand again."""
@@ -164,6 +166,9 @@ class Allocator(wiring.Component):
             m.d.comb += [self.map.read.eq(1), self.map.address.eq(at.word)]
             m.d.sync += at.slot.eq(self.map.data[lane].slot)
             m.next = "PLACE"
+            with m.If(self._beyond(self.map.data[lane].slot)):
+                m.d.comb += self.fault.eq(Fault.OUT_OF_BOUNDS)
+                m.next = "END"
         with m.State("RETURN"):
             m.d.comb += [self.map.read.eq(1), self.map.address.eq(at.word)]
             m.d.sync += [at.resident.eq(0), at.slot.eq(at.transient)]

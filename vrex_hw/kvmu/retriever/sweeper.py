@@ -6,7 +6,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from vrex.residency import DECAY, GAIN, TOP
+from vrex.residency import DECAY, GAIN_LOG2, TOP
 from vrex_hw.config import Config
 from vrex_hw.kvmu.layouts import FAULT, PRIORITY, Fault, Policy
 from vrex_hw.kvmu.ports import MapSignature
@@ -24,14 +24,15 @@ class Sweeper(wiring.Component):
     written as soon as a later word's number or the trailer is there. With ``revert`` an entry that
     is ``fresh`` is not resident any more. ``sealed``, ``policy`` and ``revert`` hold during a pass.
 
-    ``fault`` is not 0 in a cycle that sees a number of no sealed cluster, or the trailer of a
-    refused packet; the pass goes on to its end. Cycles: the words, and with a packet its beats, and
-    1. Our decision.
+    ``fault`` is not 0 in a cycle that sees a number of no sealed cluster or out of order, or the
+    trailer of a refused packet; the pass goes on to its end. Cycles: the words, and with a packet
+    its beats, and 1. Our decision.
     """
 
     def __init__(self, config: Config) -> None:
         """Size it for the map of ``config``."""
         self._lanes = Regions(config).map_lanes
+        self._token_bits = Regions(config).token_bits
         super().__init__(
             {
                 "start": In(1),
@@ -62,7 +63,7 @@ class Sweeper(wiring.Component):
         ]
         with m.If(taken & beat.last & beat.error):
             m.d.comb += self.fault.eq(Fault.STATE_FULL)
-        with m.If(taken & ~beat.last & (beat.number >= self.sealed)):
+        with m.If(taken & ~beat.last & (over | (beat.number >= self.sealed))):
             m.d.comb += self.fault.eq(Fault.OUT_OF_BOUNDS)
         with m.If(taken & ~beat.last):
             hit = Cat(beat.number[:bits] == lane for lane in range(lanes))
@@ -93,20 +94,21 @@ class Sweeper(wiring.Component):
                 m.d.comb += [
                     new.chosen.eq(chosen[lane]),
                     new.fresh.eq(0),
-                    new.priority.eq(touched(m, lane, old.priority, chosen[lane], self.policy)),
+                    new.priority.eq(self._touched(m, lane, old, chosen[lane])),
                 ]
 
-
-def touched(m: Module, lane: int, priority: Any, chosen: Any, policy: Any) -> Any:
-    """Return the touched priority: a subtraction and an addition of 8 bits."""
-    loss, kept = Signal(PRIORITY, name=f"loss_{lane}"), Signal(PRIORITY, name=f"kept_{lane}")
-    gained = Signal(PRIORITY + 1, name=f"gained_{lane}")
-    frequency = policy == Policy.FREQUENCY
-    share = (priority + ((1 << DECAY) - 1)) >> DECAY
-    m.d.comb += [
-        loss.eq(Mux(frequency, share, priority.any())),
-        kept.eq(priority - loss),
-        gained.eq(kept + GAIN),
-    ]
-    high = Mux(frequency & (gained < TOP), gained[:PRIORITY], TOP)
-    return Mux(chosen, high, kept)
+    def _touched(self, m: Module, lane: int, old: Any, chosen: Any) -> Any:
+        """Return the touched priority: a subtraction and an addition of 8 bits."""
+        loss, kept = Signal(PRIORITY, name=f"loss_{lane}"), Signal(PRIORITY, name=f"kept_{lane}")
+        gained = Signal(PRIORITY + 1, name=f"gained_{lane}")
+        frequency = self.policy == Policy.FREQUENCY
+        share = (old.priority + ((1 << DECAY) - 1)) >> DECAY
+        # A count that is more than a slot's would be refused by the allocator: cut, not checked.
+        gain = ((old.count << GAIN_LOG2) >> self._token_bits)[: GAIN_LOG2 + 1]
+        m.d.comb += [
+            loss.eq(Mux(frequency, share, old.priority.any())),
+            kept.eq(old.priority - loss),
+            gained.eq(kept + gain),
+        ]
+        high = Mux(frequency & (gained < TOP), gained[:PRIORITY], TOP)
+        return Mux(chosen, high, kept)

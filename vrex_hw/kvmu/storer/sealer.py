@@ -64,6 +64,7 @@ class Sealer(wiring.Component):
         for offer in (self.transfer, self.mean_job, self.task):
             with m.If(offer.ready):
                 m.d.sync += offer.valid.eq(0)
+        last = self._read(m, count)
         with m.FSM() as fsm:
             with m.State("IDLE"), m.If(self.start):
                 m.d.sync += [
@@ -89,7 +90,7 @@ class Sealer(wiring.Component):
                 with m.Elif(~waits):
                     self._begin(m, count=count, host_line=host_line, lines=lines)
                     m.next = "READ"
-            with m.State("READ"), m.If(self._read(m, count)):
+            with m.State("READ"), m.If(last):
                 m.d.sync += [
                     self.sealed.eq(self.sealed + 1),
                     self.offloaded.eq(self.offloaded + count),
