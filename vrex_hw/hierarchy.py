@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from amaranth.back import verilog
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Shape, Signal
+from amaranth.hdl import ClockDomain, ClockSignal, Instance, Module, Shape, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
@@ -39,8 +39,9 @@ def place(m: Module, platform: Any, name: str, module: str, make: Callable[[], A
     """Put the component that ``make`` returns into ``m`` as ``name``; return its interface.
 
     ``module`` names the component's module: it must tell the component's class and sizes apart
-    from all others. The component must have registers (a clock) and no ports but plain ones
-    (values and layouts). Connect to the ports of what is returned; nothing else may be there.
+    from all others. The component must have registers (a clock), all of them without reset, and
+    no ports but plain ones (values and layouts). Connect to the ports of what is returned; nothing
+    else may be there.
     """
     if not isinstance(platform, Library):
         m.submodules[name] = unit = make()
@@ -48,7 +49,7 @@ def place(m: Module, platform: Any, name: str, module: str, make: Callable[[], A
     if module not in platform.modules:
         platform.modules[module] = make()
     interface = SimpleNamespace()
-    connections: dict[str, Any] = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
+    connections: dict[str, Any] = {"i_clk": ClockSignal()}
     for port, member in platform.modules[module].signature.members.items():
         # Plain signals: one of a layout would be emitted with a wire for each of its fields.
         signal = Signal(Shape.cast(member.shape), name=f"{name}_{port}")
@@ -71,16 +72,25 @@ def convert(
     ``device``, such as LFE5U-85F, allows cells of that FPGA.
     """
     library = Library(device)
-    texts = [_emit(unit, name, library, ports)]
+    texts = [_emit(unit, name, library, ports=ports)]
     done: set[str] = set()
     while missing := library.modules.keys() - done:
         module = min(missing)
         done.add(module)
-        texts.append(_emit(library.modules[module], module, library))
+        texts.append(_emit(library.modules[module], module, library, missing_domain=_clock_alone))
     texts += [library.texts[module] for module in sorted(library.texts)]
     return "\n".join(texts)
 
 
-def _emit(unit: wiring.Component, name: str, library: Library, ports: Any = None) -> str:
-    text = verilog.convert(unit, name=name, platform=library, ports=ports, **OPTIONS)
+def _emit(unit: wiring.Component, name: str, library: Library, **more: Any) -> str:
+    text = verilog.convert(unit, name=name, platform=library, **more, **OPTIONS)
     return _ZEROS.sub("", text)
+
+
+def _clock_alone(name: str) -> ClockDomain:
+    """Return the domain of a module that stands in many places.
+
+    A reset that nothing uses would be a port of the top that reaches every place: simulators
+    evaluate all of them once more for it, each cycle.
+    """
+    return ClockDomain(name, reset_less=True)

@@ -132,6 +132,7 @@ class CoreJobs:
         tensors, cycles = dict(found.tensors), dict(found.cycles)
         for name in ("row_selected", "selected"):
             tensors[name] = tensors[name][..., :columns]
+        tensors["sealed"] = scored.astype(np.int32)
         tensors["hash_bits"], cycles["hash_bits"] = self._hash_bits(work, given, expected)
         tensors["weights"], cycles["weights"] = self._weights(work, given, columns)
         tensors["attn_out"], cycles["attn_out"] = self._attention(work, given)

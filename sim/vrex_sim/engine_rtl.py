@@ -62,10 +62,10 @@ def run(
     ``expected``, the tensors of an exact run under these parameters, and at the beat and window
     of ``config``, saves running it again.
     ``verilog`` stands in for the system that ``config`` generates, ``setup`` says what its hardware
-    is told. ``before`` is what the heads hold when the trace begins; ``expected`` is then needed.
-    ``idle`` and ``stall`` are the chances, a cycle, that an input pauses and an output is held up.
-    ``engine`` is ``rtl`` or ``compiled``. ``picture`` is where a picture of the run goes
-    (:mod:`vrex_sim.timeline`).
+    is told, ``before`` what its heads hold when the trace begins (``expected`` is then needed).
+    ``idle`` and ``stall`` are the chances, a cycle, that an input pauses and an output is
+    held up. ``engine`` is ``rtl`` or ``compiled``.
+    ``picture`` is where a picture of the run goes (:mod:`vrex_sim.timeline`).
 
     Raises :class:`~vrex.UserError` for a trace that does not fit the hardware,
     :class:`~vrex_sim.compare.MismatchError` with the first mismatch and a waveform if the hardware

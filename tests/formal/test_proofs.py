@@ -22,9 +22,9 @@ from vrex_formal import (
     stream_proofs,
     wtu_proofs,
 )
-from vrex_hw.dpe.aligned_product import ShiftedOperands
 from vrex_hw.config import KVMUConfig
 from vrex_hw.core.feeder.walker import Walker
+from vrex_hw.dpe.aligned_product import ShiftedOperands
 from vrex_hw.dpe.aligned_sum import AlignedSum
 from vrex_hw.dpe.normalise import Round
 from vrex_hw.fork import Fork

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Value
+from amaranth.hdl import Cat, Const, Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -49,9 +49,10 @@ class Aligner(wiring.Component):
         distance = self.largest - self.exponent
         distance = register(m, _saturate(distance, self._shift_bits), "distance")
         distance = delay(m, distance, self._wait, "distance")
-        bits = self.magnitude ^ self.negative.replicate(len(self.magnitude))
-        for k in range(FINE):
-            bits = _shift(bits, 1 << k, distance[k], self.negative, self._window)
+        # One shift, not a choice a bit of the distance: simulators would branch on each of these.
+        # Complemented last, so that zeros come in at either end.
+        wide = Cat(Const(0, (1 << FINE) - 1), self.magnitude) >> distance[:FINE]
+        bits = wide[-len(self.fine) :] ^ self.negative.replicate(len(self.fine))
         m.d.comb += [
             self.fine.eq(register(m, bits, "shifted")),
             self.coarse.eq(register(m, distance[FINE:], "coarse_distance")),
@@ -66,20 +67,8 @@ def aligned(fine: Value, coarse: Value, sign: Value, window: int) -> Value:
     It is signed, ``window + 1`` bits: the top bits of the shifted magnitude or, if negative, their
     complement, which is 1 less than the negated number.
     """
-    bits = fine
-    for k in range(len(coarse)):
-        bits = _shift(bits, 1 << (FINE + k), coarse[k], sign, window)
-    return Cat(sign.replicate(window - len(bits)), bits, sign).as_signed()
-
-
-def _shift(bits: Value, by: int, shift: Value, sign: Value, window: int) -> Value:
-    """Shift right by ``by`` if ``shift``; what comes in at either end are the complement's bits.
-
-    ``bits`` are the top bits of the window, as many as can differ from the sign so far.
-    """
-    pad = sign.replicate(by)
-    wide = Mux(shift, Cat(bits, pad), Cat(pad, bits))
-    return wide[max(0, len(wide) - window) :]
+    term = Cat(sign.replicate(window - len(fine)), fine, sign).as_signed()
+    return (term >> Cat(Const(0, FINE), coarse)).as_signed()
 
 
 def _saturate(value: Value, bits: int) -> Value:

@@ -196,7 +196,13 @@ def _largest_of(values: Sequence[Any]) -> Value:
     (a, b), (c, *rest) = values[:2], values[2:]
     d = rest[0] if rest else c
     first, second = a > b, c > d
-    left = Mux(first, Mux(second, a > c, a > d), Mux(second, b > c, b > d))
+    # Gates, not choices: a simulator would branch on what no processor can predict.
+    left = (
+        (first & second & (a > c))
+        | (first & ~second & (a > d))
+        | (~first & second & (b > c))
+        | (~first & ~second & (b > d))
+    )
     return Mux(left, Mux(first, a, b), Mux(second, c, d))
 
 

@@ -9,6 +9,9 @@ from amaranth.lib.wiring import In, Out
 from vrex_hw.dpe.layouts import BF16, FP32
 from vrex_hw.dpe.tree import Tree, latency
 
+GROUP = 8
+"""Words whose writes a simulator passes over at once: most loads write none of them."""
+
 
 class Row(wiring.Component):
     """A :class:`~vrex_hw.dpe.tree.Tree` whose ``b`` is one of two banks of tile registers.
@@ -53,12 +56,14 @@ class Row(wiring.Component):
         m = Module()
         m.submodules.tree = tree = Tree(self._width, self._window)
         for j in range(tree.width):
-            word = Signal(BF16, name=f"word{j}")
-            m.d.comb += word.eq(Mux(self.column, self.words[j % self._load_rows], self.row[j]))
+            first = j - j % GROUP
+            some = self.write[first : first + GROUP].any()
+            word = Mux(self.column, self.words[j % self._load_rows], self.row[j])
             banks = [Signal(BF16, name=f"bank{k}_{j}", reset_less=True) for k in range(2)]
             for k, held in enumerate(banks):
-                with m.If(self.write[j] & (self.write_bank == k)):
-                    m.d.sync += held.eq(word)
+                chosen = self.write[j] & (self.write_bank == k)
+                # A choice of m.If would be evaluated whenever an input changes, not once a cycle.
+                m.d.sync += held.eq(Mux(some, Mux(chosen, word, held), held))
             m.d.comb += tree.b[j].eq(Mux(self.bank, banks[1], banks[0]))
         m.d.comb += [
             tree.a.eq(self.a),
