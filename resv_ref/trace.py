@@ -87,11 +87,13 @@ class Trace:
         return dataclasses.replace(self, params=params)
 
     def frames_from(self, first: int) -> Self:
-        """Return the stream's frames from number ``first`` on; not of several layers."""
-        names = ("q", "k", "v", "k_hash", "q_retrieve", "frame_lengths")
-        given = {name: getattr(self, name) for name in names}
-        changes: dict[str, Any] = {n: t[first:] for n, t in given.items() if t is not None}
-        return dataclasses.replace(self, **changes)
+        """Return the stream's frames from number ``first`` on."""
+        tensors = {n: t for n, t in self.tensors().items() if n != "hyperplanes"}
+        lengths = tensors.pop("frame_lengths")[first:]
+        cut: dict[str, Any] = {
+            name: tensor[..., first:, :, :, :] for name, tensor in tensors.items()
+        }
+        return dataclasses.replace(self, frame_lengths=lengths, **cut)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors by their names in the file, absent ones left out."""

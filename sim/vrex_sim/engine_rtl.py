@@ -77,11 +77,9 @@ def run(
     setup = setup or Setup()
     if picture is not None:
         timeline.check(picture)
-    if config is None:
-        arithmetic = sizing.arithmetic(sizing.size_for(trace, params, 0, setup.room))
-    else:
+    if config is not None:
         sizing.check_fits(trace, params, config, setup.room)
-        arithmetic = sizing.arithmetic(config)
+    arithmetic = sizing.arithmetic(config or sizing.size_for(trace, params, 0, setup.room))
     frames = trace.frames
     if expected is None:
         tell = _part(progress, 0, frames)

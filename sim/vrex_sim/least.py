@@ -32,10 +32,9 @@ def least_cycles(
     hashed = np.broadcast_to(hashed[:, None], sealed.shape)
     planes = np.full(sealed.shape, params.n_hyperplanes)
     size = _Sizes(config, trace.head_dim)
-    batches = _ceil(np.minimum(rows, config.lxe.rows), config.lxe.score_rows)
     return {
         "hash": size.least(hashed, planes, size.commands(hashed)),
-        "score": size.least(rows * (sealed > 0), sealed, size.commands(rows) * batches),
+        "score": size.least(rows * (sealed > 0), sealed, size.batches(rows)),
         "attend": 2 * size.least(rows, attended, size.commands(rows)),
     }
 
@@ -50,6 +49,12 @@ class _Sizes:
     def commands(self, rows: Ints) -> Ints:
         """Return how many commands so many rows take."""
         return _ceil(rows, self._lxe.rows)
+
+    def batches(self, rows: Ints) -> Ints:
+        """Return in how many batches of scores so many rows go, each command's own."""
+        full, rest = np.divmod(rows, self._lxe.rows)
+        batch = self._lxe.score_rows
+        return full * -(-self._lxe.rows // batch) + _ceil(rest, batch)
 
     def least(self, rows: Ints, columns: Ints, times: Ints) -> int:
         """Return the least cycles for ``rows`` by ``columns``, the matrix loaded ``times`` over."""

@@ -10,6 +10,9 @@ from safetensors import safe_open
 from resv_ref import generator, trace
 from resv_ref import run as reference
 from vrex import Params
+from vrex.residency import Policy
+from vrex_sim import engine_rtl
+from vrex_sim.core_jobs import Setup
 
 
 @pytest.fixture
@@ -65,6 +68,48 @@ def test_the_exact_engine_takes_the_arithmetic_of_the_configuration(vrex, tmp_pa
     given = trace.read(stream, change=lambda p: p.replace(recent_window=12, join_window=12))
     for sizes, attended in outputs.values():
         assert torch.equal(attended, reference.run(given, **sizes)[0]["attn_out"])
+
+
+def test_a_trace_of_layers_gives_outputs_of_layers(vrex, tmp_path, stream):
+    one, path, output = trace.read(stream), tmp_path / "two.safetensors", tmp_path / "out"
+    names = ("q", "k", "v")
+    trace.write(path, {n: torch.stack([getattr(one, n)] * 2) for n in names}, one.metadata())
+    assert vrex("run", path, "-o", output).code == 0
+    wanted, _ = reference.run(one)
+    with safe_open(output, "pt") as file:
+        assert torch.equal(file.get_tensor("attn_out"), torch.stack([wanted["attn_out"]] * 2))
+        assert file.get_tensor("hyperplanes").shape == (16, 16)
+
+
+@pytest.mark.parametrize("engine", ["rtl", "compiled"])
+def test_the_hardware_is_told_what_was_chosen(vrex, tmp_path, stream, monkeypatch, engine):
+    told = {}
+
+    def run(given, *_, **options):
+        told.update(options)
+        return reference.run(given)
+
+    monkeypatch.setattr(engine_rtl, "run", run)
+    picture = tmp_path / "run.svg"
+    arguments = ["run", stream, "--engine", engine, "-o", tmp_path / "out"]
+    assert vrex(*arguments).code == 0
+    assert told == {"engine": engine, "setup": Setup(), "picture": None}
+    chosen = ["--policy", "lru", "--room", "5", "--timeline", picture]
+    assert vrex(*arguments, *chosen).code == 0
+    setup = Setup(policy=Policy.LRU, room=5)
+    assert told == {"engine": engine, "setup": setup, "picture": picture}
+
+
+def test_what_is_long_is_told_as_json_alone(vrex, tmp_path, stream, monkeypatch):
+    def run(given, *_, **options):
+        tensors, summary = reference.run(given)
+        return tensors, {**summary, "timeline": {"edges": [0, 1]}, "link": {"requests": 3}}
+
+    monkeypatch.setattr(engine_rtl, "run", run)
+    arguments = ["run", stream, "--engine", "rtl", "-o", tmp_path / "out"]
+    plain = vrex(*arguments).out
+    assert "link.requests" in plain and "timeline" not in plain and "metadata" not in plain
+    assert json.loads(vrex(*arguments, "--json").out)["timeline"] == {"edges": [0, 1]}
 
 
 @pytest.mark.parametrize("top", ["kvpu", "hcu", "wtu"])

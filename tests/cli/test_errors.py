@@ -56,6 +56,16 @@ def test_unknown_names(vrex, tmp_path, monkeypatch, arguments, fragments):
         (["--engine", "rtl", "--config", "huge"], ["huge"]),
         (["--engine", "rtl", "--set", "cluster_bits=mean"], ["mean", "float"]),
         (["--engine", "rtl", "--config", "tiny"], ["join_window", "joinable"]),
+        (["--timeline", "run.png"], ["--timeline", "exact", "compiled or rtl"]),
+        (["--policy", "lru"], ["--policy", "exact", "compiled or rtl"]),
+        (["--engine", "float", "--room", "0"], ["--room", "float", "compiled or rtl"]),
+        (["--engine", "rtl", "--policy", "mru"], ["mru", "lru, frequency"]),
+        (["--engine", "rtl", "--room", "-1"], ["--room", "-1"]),
+        (["--engine", "rtl", "--room", "many"], ["--room", "many"]),
+        (["--engine", "compiled", "--config", "core", "--room", "1025"], ["room", "1024", "1025"]),
+        (["--engine", "rtl", "--timeline", "run.gif"], ["run.gif", "png, svg, pdf"]),
+        (["--engine", "compiled", "--timeline", "none/run.png"], ["none", "does not exist"]),
+        (["--engine", "compiled", "--timeline", "."], ["png, svg, pdf"]),
     ],
 )
 def test_run_refuses(vrex, tmp_path, arguments, fragments):
@@ -128,6 +138,15 @@ def test_output_over_the_trace(vrex, tmp_path):
     trace.write_bytes(TRACE.read_bytes())
     assert_refused(vrex("run", trace, "-o", trace), "is the trace")
     assert trace.read_bytes() == TRACE.read_bytes()
+
+
+def test_a_timeline_over_the_trace_or_the_output(vrex, tmp_path):
+    trace, output = tmp_path / "trace.png", tmp_path / "out.svg"
+    trace.write_bytes(TRACE.read_bytes())
+    run = ("run", trace, "--engine", "compiled", "-o", output, "--timeline")
+    assert_refused(vrex(*run, trace), "is the trace")
+    assert_refused(vrex(*run, tmp_path / "." / "out.svg"), "is the output")
+    assert trace.read_bytes() == TRACE.read_bytes() and not output.exists()
 
 
 @pytest.mark.parametrize("engine", ["exact", "rtl"])

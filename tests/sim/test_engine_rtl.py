@@ -13,11 +13,13 @@ from resv_ref import generator
 from resv_ref import run as reference
 from resv_ref import trace as traces
 from vrex import Params, UserError
+from vrex.residency import Policy
 from vrex_cli.app import main
 from vrex_hw.config import CONFIGS
-from vrex_hw.generate import emit
+from vrex_hw.models.system import emit
 from vrex_sim import engine_rtl, sizing
 from vrex_sim.compare import MismatchError
+from vrex_sim.core_jobs import Setup
 
 TINY = CONFIGS["tiny"]
 SMALL = Params(recent_window=12, join_window=8, cluster_cap=3, n_sinks=3, k_min=2, k_max=5)
@@ -25,7 +27,16 @@ SMALL = Params(recent_window=12, join_window=8, cluster_cap=3, n_sinks=3, k_min=
 
 @pytest.fixture(scope="module")
 def tiny():
-    return emit(TINY, "core")
+    """A system of the tiny core, with memory for every trace here."""
+    return emit(TINY, 1 << 16, 1 << 13)
+
+
+def stack(parts):
+    """Return a trace of several layers."""
+    names = ("q", "k", "v", "k_hash", "q_retrieve")
+    given = {name: [getattr(part, name) for part in parts] for name in names}
+    stacked = {name: torch.stack(of) for name, of in given.items() if of[0] is not None}
+    return dataclasses.replace(parts[0], **stacked)
 
 
 def stream(frames=14, tokens=4, q_heads=4, kv_heads=2, d=8, seed=1, params=SMALL, text_steps=0):
@@ -70,6 +81,7 @@ def test_the_hardware_agrees_in_every_element(tiny, shape, engine):
     assert summary["counters"]["wtu_rows"] == int(rows.sum()) * group
     assert 0 < summary["utilisation"]["hcu"] <= 1
     check_cycles(summary)
+    check_traffic(summary, expected, trace)
 
 
 def check_cycles(summary):
@@ -82,6 +94,84 @@ def check_cycles(summary):
     assert beats + sum(idle["dpe"].values()) == cycles
     assert sum(kind["cycles"] for kind in commands.values()) == summary["cycles_by_unit"]["dpe"]
     assert summary["utilisation"]["dpe"] == beats / cycles
+
+
+def check_traffic(summary, expected, trace):
+    """What moves between device memory and host follows from what was sealed and selected."""
+    counters, link = summary["counters"], summary["link"]
+    counts = expected["counts"] * expected["selected"]
+    assert counters["jobs"] == trace.frames * trace.kv_heads
+    assert counters["jobs_failed"] == 0
+    assert counters["clusters_chosen"] == int(expected["selected"].sum())
+    assert counters["tokens_chosen"] == int(counts.sum())
+    assert counters["tokens_fetched"] <= counters["tokens_chosen"]
+    lines = 2 * -(-trace.head_dim // TINY.lxe.side)  # of a token: its key and its value
+    assert counters["link_lines_in"] == lines * counters["tokens_fetched"]
+    assert link["bytes_in"] == 2 * TINY.lxe.side * counters["link_lines_in"]
+    total = link["bytes_in"] + link["bytes_out"]
+    assert link["mean_request_bytes"] == total / max(1, link["requests"])
+    assert 0 <= summary["prediction_hidden"] <= 1
+    assert sum(summary["least_cycles"].values()) <= summary["cycles"]
+    assert summary["memory_bytes"] <= (1 << 16) * 2 * TINY.lxe.side
+
+
+LAYERS = {
+    "same_layer, fences": {},
+    "previous_layer, none": {"query": "previous_layer"},
+    "nothing stays": {"room": 0},
+    "three slots, lru": {"room": 3, "policy": Policy.LRU},
+}
+
+
+@pytest.mark.parametrize("told", LAYERS.values(), ids=LAYERS.keys())
+def test_two_layers_agree_in_every_element(tiny, told):
+    changes = {"query": told["query"]} if "query" in told else {}
+    parts = [stream(params=SMALL.replace(**changes), seed=seed, text_steps=3) for seed in (30, 31)]
+    trace = stack(parts)
+    setup = Setup(**{name: value for name, value in told.items() if name != "query"})
+    got, summary = engine_rtl.run(
+        trace, config=TINY, verilog=tiny, setup=setup, engine="compiled", stall=0.2
+    )
+    expected, _ = reference.run(trace, beat=TINY.lxe.side, window=TINY.lxe.window)
+    assert got.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert got[name].dtype == tensor.dtype and torch.equal(got[name], tensor), name
+    assert got["cluster"].shape == (2, 14, 4, 2)
+    assert summary["counters"]["jobs"] == 2 * 2 * 14
+    assert summary["setup"] == {
+        "policy": setup.policy.name.lower(),
+        "room": TINY.kvmu.resident_slots if setup.room is None else setup.room,
+        "fences": not changes,
+    }
+    if setup.room == 0:
+        assert summary["residency"] == {"hit_rate": 0, "fetched_over_selected": 1}
+    else:
+        assert summary["residency"]["hit_rate"] > 0
+
+
+def test_a_mismatch_in_a_layer_is_told_in_the_traces_own_indices(tiny, monkeypatch):
+    monkeypatch.setattr(engine_rtl.runner, "waveform", lambda *a, **k: Path("short.vcd"))
+    trace = stack([stream(frames=9, seed=seed) for seed in (32, 33)])
+    expected, _ = reference.run(trace, beat=TINY.lxe.side, window=TINY.lxe.window)
+    for name, index in (("cluster", (1, 5, 1, 0)), ("weights", (1, 8, 3, 2, 1))):
+        wrong = {k: v.clone() for k, v in expected.items()}
+        wrong[name][index] += 1
+        with pytest.raises(MismatchError, match=re.escape(f"{name}{list(index)} is ")):
+            engine_rtl.run(trace, config=TINY, verilog=tiny, expected=wrong, engine="compiled")
+
+
+def test_a_run_leaves_a_picture(tiny, tmp_path):
+    path = tmp_path / "run.png"
+    _, summary = engine_rtl.run(
+        stream(frames=6), config=TINY, verilog=tiny, engine="compiled", picture=path
+    )
+    assert path.read_bytes().startswith(b"\x89PNG")
+    edges = summary["timeline"]["edges"]
+    assert edges[-1] - edges[0] == pytest.approx(summary["cycles"])
+    for unit, busy in summary["active_cycles"].items():
+        shares = summary["timeline"][unit]
+        assert len(shares) == len(edges) - 1
+        assert np.mean(shares) * summary["cycles"] == pytest.approx(busy, rel=0.01, abs=20)
 
 
 @pytest.mark.parametrize("stalls", [0.0, 0.3])
@@ -174,6 +264,7 @@ def test_a_mismatch_names_its_place(tiny, monkeypatch, name, index):
             {"params": SMALL.replace(recent_window=70), "frames": 20},
             r"hcu.open is 64: recent_window \+ T is 74",
         ),
+        ({"params": SMALL.replace(cluster_cap=99)}, r"slot_tokens is \d+: cluster_cap is"),
         (
             {"params": SMALL.replace(hamming_threshold=0), "frames": 30},
             r"wtu.entries is 64: the most sealed clusters is \d+",
@@ -185,6 +276,22 @@ def test_a_trace_that_does_not_fit_is_refused(shape, says, monkeypatch):
         monkeypatch.setattr(engine_rtl.reference, "run", None)  # refused before anything runs
     with pytest.raises(UserError, match=says):
         engine_rtl.run(stream(**shape), config=TINY)
+
+
+def test_room_that_the_hardware_lacks_is_refused(monkeypatch):
+    monkeypatch.setattr(engine_rtl.reference, "run", None)
+    slots = TINY.kvmu.resident_slots
+    with pytest.raises(UserError, match=rf"kvmu.resident_slots is {slots}: room is {slots + 1}"):
+        engine_rtl.run(stream(), config=TINY, setup=Setup(room=slots + 1))
+    with pytest.raises(UserError, match="room is 5000: the rtl engine takes 4096 at most"):
+        engine_rtl.run(stream(), setup=Setup(room=5000))
+    assert sizing.size_for(stream(), SMALL, 0, room=100).kvmu.resident_slots == 128
+
+
+def test_a_picture_that_cannot_be_made_is_refused_before_anything_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine_rtl.reference, "run", None)
+    with pytest.raises(UserError, match="does not exist"):
+        engine_rtl.run(stream(), config=TINY, picture=tmp_path / "none" / "run.png")
 
 
 @pytest.mark.parametrize(
