@@ -33,14 +33,7 @@ SIZES = Config(
 )
 """Two entries a word, two words, two slots; a cluster has up to 128 lines, a request 64."""
 REGIONS = Regions(SIZES)
-
-
-def _chunks(m: Module, port: Value) -> Value:
-    """Hold the logarithm of the chunks at any value that may be."""
-    chunks = constant(m, 2, "chunks")
-    given(m, chunks <= REGIONS.chunk_bits)
-    m.d.comb += port.eq(chunks)
-    return chunks
+REGION_BITS = 6
 
 
 def _count_ok(count: Value) -> Value:
@@ -48,14 +41,15 @@ def _count_ok(count: Value) -> Value:
 
 
 def coalescer() -> Module:
-    """Any clusters of any offset, at any pace; the region's end wherever it fits its numbers."""
+    """Clusters of any offset, at any pace; a region of up to 2^REGION_BITS tokens, anywhere."""
     m = Module()
     start(m)
     m.submodules.unit = unit = Coalescer(SIZES)
-    host, tokens = constant(m, LINE, "host"), constant(m, LINE, "tokens")
-    lines = Signal(LINE + 4)
+    host, tokens = constant(m, LINE, "host"), constant(m, REGION_BITS, "tokens")
+    lines = Signal(LINE + 1)
     m.d.comb += [unit.host.eq(host), unit.host_tokens.eq(tokens)]
-    m.d.comb += lines.eq(tokens << 1 << _chunks(m, unit.chunks_log2))
+    m.d.comb += [unit.chunks_log2.eq(REGIONS.chunk_bits)]
+    m.d.comb += lines.eq(tokens << 1 + REGIONS.chunk_bits)
     given(m, lines + host <= 1 << LINE)
     source(m, unit.cluster)
     given(m, ~unit.cluster.valid | _count_ok(unit.cluster.p.count))
@@ -87,7 +81,9 @@ def lander() -> Module:
     m = Module()
     start(m)
     m.submodules.unit = unit = Lander(SIZES)
-    _chunks(m, unit.chunks_log2)
+    chunks = constant(m, 2, "chunks")
+    given(m, chunks <= REGIONS.chunk_bits)
+    m.d.comb += unit.chunks_log2.eq(chunks)
     slots = {0: SIZES.kvmu.resident_slots, 1: SIZES.wtu.entries}
     for port, name in ((unit.resident, "resident"), (unit.transient, "transient")):
         m.d.comb += port.eq(constant(m, LINE - 1, name))

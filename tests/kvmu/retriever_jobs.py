@@ -67,6 +67,7 @@ class Head:
         counts, given = [], []
         for job in jobs:
             given.append(self._given(job, counts))
+        self._last_put = [dict(one["entries"]) for one in given]
         arguments = {"config": self.config.to_dict(), "seed": self.seed, "jobs": given}
         arguments |= {"idle": idle, "stall": stall, "latency": latency}
         results = runner.run(emit(self.config), "retriever", BENCH, arguments)["jobs"]
@@ -122,6 +123,9 @@ class Head:
             self._requests(where, got, wanted, fault)
             self._writes(where, got, wanted, counts, fault)
             self._map(where, got, model, counts, broken)
+            for unsealed in self._last_put[number].keys() - set(range(len(counts))):
+                entry = ENTRY.unpack(int(got["map"][unsealed], 16))
+                assert entry == self._last_put[number][unsealed], (where, unsealed)
             assert got["done"][1] == model.used, where
             self._counters(where, got, wanted, counts, counters, fault)
 

@@ -70,8 +70,19 @@ def test_no_victim_while_all_that_stay_are_chosen():
     assert [segment[:2] for segment in result["segments"]] == [[2, 0], [2, 1], [3, 0], [3, 1]]
 
 
+def test_of_equal_ones_the_lowest_gives_way():
+    """Three clusters, in two words, that were chosen together go in their order."""
+    jobs = [
+        Job(one, new=[4] * 6 if number == 0 else [], room=3, policy=LRU)
+        for number, one in enumerate([[1, 2, 3], [4], [5]])
+    ]
+    results = Head().run(jobs)
+    slots = [[segment[1] for segment in result["segments"]] for result in results]
+    assert slots == [[0, 1, 2], [0], [1]]
+
+
 def test_the_one_chosen_longest_ago_gives_way():
-    """LRU: of 0, 1, 2 in three slots 1 goes, then 0; ties go to the lowest number."""
+    """LRU: of 0, 1, 2 in three slots 1 goes, then 0, in the end two at once."""
     chosen = [[0, 1, 2], [0], [2], [3], [4], [], [5, 6]]
     jobs = [
         Job(one, new=[4] * 7 if number == 0 else [], room=3, policy=LRU)

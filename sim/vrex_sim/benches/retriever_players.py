@@ -89,7 +89,8 @@ class Host:
 
     def step(self) -> None:
         """Serve an edge."""
-        line, result = {"valid": 0}, {"valid": 0}
+        line: dict[str, Any] = {"valid": 0}
+        result = {"valid": 0}
         ready = self._queue and self._bench.cycle >= self._queue[0][4]
         if ready and self._random.random() >= self._pause:
             first, lines, came, index, _ = self._queue[0]
@@ -183,8 +184,8 @@ class Memory:
             self._under_way.append((due, area, address))
             self.writes.append((address, self._taken.popleft()))
         done = {"valid": 0}
-        due = self._under_way and self._under_way[0][0] <= self._bench.cycle
-        if due and self._random.random() >= self._pause:
+        ready = self._under_way and self._under_way[0][0] <= self._bench.cycle
+        if ready and self._random.random() >= self._pause:
             _, area, address = self._under_way.popleft()
             assert self._area() == area, "the area changed under a write"
             done = {"valid": 1, "outside": int(not area[0] <= address < area[0] + area[1])}
