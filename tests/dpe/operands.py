@@ -14,6 +14,7 @@ ACC_CORNERS = [
 RANGES = {
     "alike": ((120, 130), (118, 138)),
     "wide": ((1, 254), (1, 254)),
+    "all subnormal": ((0, 0), (0, 0)),
     "to subnormal": ((50, 75), (1, 10)),
     "near subnormal": ((60, 66), (1, 4)),
     "to overflow": ((186, 192), (246, 254)),

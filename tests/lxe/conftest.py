@@ -28,6 +28,12 @@ def tiny() -> Config:
 
 
 @pytest.fixture
+def lxe(tiny: Config) -> str:
+    """The Verilog of ``tiny``."""
+    return verilog(tiny)
+
+
+@pytest.fixture
 def run() -> Callable[..., dict]:
     """Return a function that runs traffic through the LXE, checks it and returns all that came."""
 

@@ -32,7 +32,7 @@ def attend(sent: Traffic, seed: int, past: int, tokens: int, d: int, heads: int 
 
 
 def mixed(config: Config, seed: int, commands: int) -> Traffic:
-    """Return commands of all kinds and sizes."""
+    """Return commands of all kinds and sizes, and means to take beside them."""
     draw = torch.Generator().manual_seed(seed)
 
     def upto(most: int) -> int:
@@ -58,6 +58,7 @@ def mixed(config: Config, seed: int, commands: int) -> Traffic:
             attend(sent, at, upto(60) - 1, upto(lxe.rows // 2), d)
         else:
             sent.refused(rows=0)
+            sent.mean(normal(at, upto(12), d))
     return sent
 
 
@@ -98,7 +99,11 @@ def test_other_sizes(tiny: Config, run_compiled, name: str) -> None:
 
 
 def test_attention_corners(tiny: Config, run) -> None:
-    """No token, one token, a frame of one token, rows that see nothing, rows that underflow."""
+    """No token, one token, a frame of one token, rows that see nothing.
+
+    And exponentials that all underflow: of tiles behind the largest score, and of all that came
+    before it.
+    """
     sent = Traffic(tiny)
     for n in (0, 1, 8, 9, 16):
         limits = torch.tensor([n, 0, min(n, 1), n // 2])
@@ -108,7 +113,8 @@ def test_attention_corners(tiny: Config, run) -> None:
     q, k = torch.zeros(2, 16), torch.zeros(24, 16)
     q[:, 0], k[:8, 0] = 40.0, 40.0
     limits = torch.tensor([24, 16])
-    sent.attend(q.bfloat16(), k.bfloat16(), normal(9, 24, 16), limits)
+    for keys in (k, k.flip(0)):
+        sent.attend(q.bfloat16(), keys.bfloat16(), normal(9, 24, 16), limits)
     run(sent)
 
 
@@ -153,6 +159,32 @@ def test_what_is_not_finite_stays_in_its_rows(tiny: Config, run, value: float) -
     assert run(sent)["nonfinite"] == 1 << Kind.SCORE
 
 
+@pytest.mark.parametrize("element", [7, 11])
+def test_each_sticky_bit_is_cleared_alone(tiny: Config, run, element: int) -> None:
+    """All kinds and a mean touch a NaN; then ``clear`` takes the bits away one by one.
+
+    The NaN is the last element of a whole chunk, and of one that is not.
+    """
+    sent = Traffic(tiny)
+    x = normal(1, 8, 12)
+    x[3, element] = NAN
+    sent.hash(x, normal(2, 32, 12))
+    sent.score(x, normal(2, 8, 12), torch.arange(8) + 1, Params())
+    sent.attend(x, normal(2, 8, 12), normal(3, 8, 12), torch.full((8,), 8))
+    sent.mean(x)
+    got = run(sent)
+    assert got["nonfinite"] == 0b1111
+    assert got["cleared"] == [0b1110, 0b1100, 0b1000, 0b0000]
+
+
+def test_what_fills_a_mean_up_sets_no_bit(tiny: Config, run) -> None:
+    """Traffic fills the last chunk up with NaN, which is no element of the mean."""
+    sent = Traffic(tiny)
+    for dimension in (1, 8, 12):
+        sent.mean(normal(dimension, 3, dimension))
+    assert run(sent)["nonfinite"] == 0
+
+
 REFUSED = {
     "no rows": {"rows": 0},
     "too many rows": {"rows": 13},
@@ -184,12 +216,20 @@ def test_reports_account_for_every_cycle(tiny: Config, run) -> None:
         assert report["error"] or report["beats"]
 
 
-def test_no_bubble_where_rows_hide_the_latency(tiny: Config, run_compiled) -> None:
-    """With rows enough the DPE waits for the matrix alone; a command follows another at once."""
-    config = dataclasses.replace(tiny, lxe=dataclasses.replace(tiny.lxe, rows=64, load_rows=4))
+@pytest.mark.parametrize("kind", Kind)
+def test_no_bubble_where_rows_hide_the_latency(tiny: Config, run_compiled, kind: Kind) -> None:
+    """With rows enough the DPE never waits; a command follows another of its kind at once."""
+    lxe = dataclasses.replace(tiny.lxe, rows=64, score_rows=64, load_rows=4)
+    config = dataclasses.replace(tiny, lxe=lxe)
     sent = Traffic(config)
     for number in range(3):
-        attend(sent, number, 200, 32, 16)
+        if kind == Kind.HASH:
+            sent.hash(normal(number, 64, 16), normal(9, 32, 16))
+        elif kind == Kind.SCORE:
+            # Four chunks a row: fewer would be done before the rows' weights have left.
+            sent.score(normal(number, 64, 32), normal(9, 40, 32), torch.ones(40).int(), Params())
+        else:
+            attend(sent, number, 200, 32, 16)
     got = run_compiled(sent, idle=0.0, stall=0.0)
     seen = reports(config, got)
     for report in seen[1:]:

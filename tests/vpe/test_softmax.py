@@ -24,7 +24,9 @@ SIZES = {
 
 @functools.cache
 def emit(config):
-    return convert(Softmax(config), "softmax")
+    """Return the unit, which states its latencies, and its Verilog."""
+    unit = Softmax(config)
+    return unit, convert(unit, "softmax")
 
 
 def bits(x):
@@ -72,7 +74,7 @@ def schedule(rng, tiles, rows, latency, pace):
 
 def simulate(config, z, live, rng, pace):
     """Send z [tiles, rows, side]; return each output's results in the same order."""
-    unit, softmax = Packer(row_layout(config)), Softmax(config)
+    packer, (softmax, text) = Packer(row_layout(config)), emit(config)
     tiles, rows, _ = z.shape
     packed = []
     for tile in range(tiles):
@@ -82,7 +84,7 @@ def simulate(config, z, live, rng, pace):
                 "z": bits(z[tile, row]).tolist(),
                 "live": sum(int(x) << k for k, x in enumerate(live[tile, row])),
             }  # fmt: skip
-            packed.append(unit.pack(beat).to_bytes(-(-unit.width // 8), "little"))
+            packed.append(packer.pack(beat).to_bytes(-(-packer.width // 8), "little"))
     given = {
         "rows": np.frombuffer(b"".join(packed), np.uint8).reshape(len(packed), -1),
         "starts": schedule(rng, tiles, rows, softmax.latency, pace).ravel(),
@@ -92,7 +94,7 @@ def simulate(config, z, live, rng, pace):
             "inverse": softmax.latency,
         },
     }
-    result = runner.run(emit(config), "softmax", "vrex_sim.benches.softmax", given)
+    result = runner.run(text, "softmax", "vrex_sim.benches.softmax", given)
     assert result["strays"] == 0
     shapes = {"o": result_layout, "factor": factor_layout, "inverse": factor_layout}
     for name, shape in shapes.items():

@@ -338,6 +338,7 @@ class Core(wiring.Component):
             events.nonfinite_hash.eq(lxe.nonfinite.hash),
             events.nonfinite_score.eq(lxe.nonfinite.score),
             events.nonfinite_attend.eq(lxe.nonfinite.attend),
+            events.nonfinite_mean.eq(lxe.nonfinite.mean),
             events.busy.eq(sequencer.busy | jobs.waits),
             events.full.eq(jobs.full),
             events.dropped.eq(jobs.dropped),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import connect, flipped
@@ -18,7 +18,7 @@ from vrex_hw.lxe.loader import Loader
 from vrex_hw.lxe.operands import Operands
 from vrex_hw.lxe.outbox import Outbox
 from vrex_hw.lxe.passes import Passes
-from vrex_hw.lxe.ports import LXESignature
+from vrex_hw.lxe.ports import KINDS, LXESignature
 from vrex_hw.lxe.report import REASONS, Report
 from vrex_hw.lxe.results import Results
 from vrex_hw.lxe.scores import Scores
@@ -50,7 +50,7 @@ class LXE(wiring.Component):
     is refused: it takes nothing from the streams and gives a report with ``error``.
 
     ``report``: a beat a command, when its last beat has gone into the DPE. ``nonfinite``: sticky,
-    a NaN has come out of a command of that kind; ``clear`` clears. ``mean_*``:
+    a NaN has come out of a command of that kind, or of a mean; ``clear`` clears. ``mean_*``:
     :class:`~vrex_hw.vpe.mean.Mean`, which runs beside the commands.
 
     Throughput: a beat (``side`` times ``side`` multiply-accumulates) a cycle, or a matrix beat a
@@ -142,9 +142,9 @@ class LXE(wiring.Component):
             self.working.eq(issuer.issued | loader.load.valid),
         ]
         m.d.comb += [getattr(report, reason).eq(getattr(issuer, reason)) for reason in REASONS]
-        m.d.sync += self.nonfinite.eq(
-            (self.nonfinite.as_value() & ~self.clear.as_value()) | results.nonfinite.as_value()
-        )
+        kept, new = self.nonfinite.as_value() & ~self.clear.as_value(), Signal(KINDS)
+        m.d.comb += new.eq(Cat(results.nonfinite, mean.nonfinite))
+        m.d.sync += self.nonfinite.eq(kept | new.as_value())
         self._softmax_in_time(m, issuer, softmax, dpe)
         self._drain(m, issuer, results, scores)
         self._outputs(m, issuer, results)

@@ -8,8 +8,8 @@ from vrex_hw.lxe.layouts import Layouts
 from vrex_hw.vpe.mean import job_layout, key_layout, mean_layout
 from vrex_hw.wtu.layouts import Layouts as RowLayouts
 
-KINDS = data.StructLayout({"hash": 1, "score": 1, "attend": 1})
-"""A bit for each kind of command."""
+KINDS = data.StructLayout({"hash": 1, "score": 1, "attend": 1, "mean": 1})
+"""A bit for each kind of command, and one for means."""
 
 
 class LXESignature(wiring.Signature):
@@ -26,7 +26,7 @@ class LXESignature(wiring.Signature):
     ``mean_job``         how many keys of which dimension the next mean is of
     ``mean_key``         their chunks
     ``mean``             the mean key's chunks
-    ``nonfinite``        sticky: a NaN has come out of a command of that kind
+    ``nonfinite``        sticky: a NaN has come out of a command of that kind, or of a mean
     ``clear``            clears them
     ``active``           the kind of the command that is in the DPE
     ``working``          the DPE takes a beat, or a row of a tile, in this cycle

@@ -34,6 +34,7 @@ FAULTS = (
     Bit("nonfinite_hash", "a hash command saw a NaN or an infinity", True),
     Bit("nonfinite_score", "a score was not finite", True),
     Bit("nonfinite_attend", "an attention output is a NaN", True),
+    Bit("nonfinite_mean", "a mean key has a NaN", True),
 )
 STATUS = (
     Bit("busy", "a job is queued or runs"),

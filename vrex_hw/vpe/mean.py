@@ -45,6 +45,7 @@ class Mean(wiring.Component):
     key : the keys, each ceil(dimension / side) chunks; elements past ``dimension`` may be
         anything.
     mean : the mean in as many chunks; elements past ``dimension`` mean nothing.
+    nonfinite : a pulse with each chunk that has a NaN among the elements of the mean.
 
     Throughput: a key takes as many cycles as it has chunks, but :data:`ROUND_TRIP` at least; then
     a chunk of the mean takes :data:`DIVISION`. The next job is taken after the last chunk.
@@ -59,20 +60,23 @@ class Mean(wiring.Component):
                 "job": In(stream.Signature(job_layout(config))),
                 "key": In(stream.Signature(key_layout(config))),
                 "mean": Out(stream.Signature(mean_layout(config))),
+                "nonfinite": Out(1),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         """Sum, divide chunk by chunk, give."""
         m = Module()
-        chunks = self._config.chunks
+        chunks, chunk_bits = self._config.chunks, exact_log2(self._config.lxe.side)
         tokens, first = Signal(COUNT_BITS), Signal()
         last, chunk = Signal(range(chunks)), Signal(range(chunks))
+        end = Signal(chunk_bits)  # the last element of the last chunk
         in_flight = Signal(range(chunks + 1))
         count = Signal(range(QUOTIENT_BITS + Divide.LATENCY))
         takes, start, gives = Signal(), Signal(), Signal()
         divisor, places, normal = self._divisor(m)
         sums, added = self._add(m, platform, chunk, takes, first)
+        at_last, nan = chunk == last, Signal(len(sums))
         for lane, total in enumerate(sums):
             divide = place(m, platform, f"divide{lane}", "mean_divide", Divide)
             m.d.comb += [
@@ -82,9 +86,12 @@ class Mean(wiring.Component):
                 divide.start.eq(start),
                 divide.step.eq(count < QUOTIENT_BITS),
                 self.mean.p.data[lane].eq(divide.y),
+                nan[lane].eq(divide.y[7:15].all() & (~at_last | (lane <= end))),
             ]
-        at_last = chunk == last
-        m.d.comb += gives.eq(self.mean.valid & self.mean.ready)
+        m.d.comb += [
+            gives.eq(self.mean.valid & self.mean.ready),
+            self.nonfinite.eq(gives & nan.any()),
+        ]
         m.d.sync += in_flight.eq(in_flight + takes - added)
         with m.If(takes | gives):
             m.d.sync += chunk.eq(Mux(at_last, 0, chunk + 1))
@@ -93,7 +100,7 @@ class Mean(wiring.Component):
                 m.d.comb += self.job.ready.eq(1)
                 m.d.sync += [
                     tokens.eq(self.job.p.tokens),
-                    last.eq((self.job.p.dimension - 1) >> exact_log2(self._config.lxe.side)),
+                    Cat(end, last).eq(self.job.p.dimension - 1),
                     first.eq(1),
                 ]
                 with m.If(self.job.valid):

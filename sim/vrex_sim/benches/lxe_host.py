@@ -10,7 +10,7 @@ async def exchange(device: Device, given: dict[str, Any]) -> dict[str, Any]:
 
     ``given`` is what :meth:`vrex_sim.benches.lxe_traffic.Traffic.arguments` tells.
     """
-    for name in ("command", "activation", "matrix"):
+    for name in ("command", "activation", "matrix", "mean_job", "mean_key"):
         device.send(name, given[name])
     for name, count in given["expected"].items():
         for _ in range(count):

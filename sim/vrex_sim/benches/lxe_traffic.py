@@ -14,6 +14,7 @@ from resv_ref.attention import attention_scale, light_attention
 from vrex import Params
 from vrex_hw.config import Config
 from vrex_hw.lxe.layouts import Kind, Layouts, ScoreMap
+from vrex_hw.vpe.mean import job_layout
 from vrex_sim.packer import Packer
 
 GARBAGE = 0x7FC1
@@ -35,11 +36,15 @@ class Traffic:
     commands: list[dict[str, int]] = field(default_factory=list)
     activation: list[bytes] = field(default_factory=list)
     matrix: list[bytes] = field(default_factory=list)
+    mean_job: list[bytes] = field(default_factory=list)
+    mean_key: list[bytes] = field(default_factory=list)
     hashes: list[int] = field(default_factory=list)
     weights: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     """A row's weights and counts."""
     attention: list[np.ndarray] = field(default_factory=list)
     """[side] bits a beat."""
+    means: list[np.ndarray] = field(default_factory=list)
+    """Of every job."""
     kinds: list[int] = field(default_factory=list)
     """Of every report."""
 
@@ -80,6 +85,16 @@ class Traffic:
         out = light_attention(q, k, v, limits, beat=lxe.side, window=lxe.window)
         for chunk in self._chunks(out, 0).swapaxes(0, 1):
             self.attention += list(chunk)
+
+    def mean(self, keys: Tensor) -> None:
+        """Take the mean of ``keys`` [n, d]."""
+        job = {"tokens": len(keys), "dimension": keys.shape[-1]}
+        self.mean_job.append(_pack(Packer(job_layout(self.config)), job))
+        self.mean_key += [chunk.tobytes() for key in self._chunks(keys) for chunk in key]
+        total = torch.zeros(keys.shape[-1])
+        for key in keys:
+            total = numerics.fp32.add(total, numerics.from_bf16(key))
+        self.means.append(bits(numerics.mean_bf16(total, torch.tensor(len(keys)))))
 
     def refused(self, **fields: int) -> None:
         """Send a command that cannot be done: nothing comes of it but a report."""
@@ -134,7 +149,12 @@ class Traffic:
         """Return the streams' beats as bytes [N, bytes], and how many packets must come."""
         lxe = self.config.lxe
         lanes = self.config.wtu.lanes
-        beats = {"activation": 2 * lxe.side + 3, "matrix": lxe.load_rows * 2 * (lxe.side + 1)}
+        beats = {
+            "activation": 2 * lxe.side + 3,
+            "matrix": lxe.load_rows * 2 * (lxe.side + 1),
+            "mean_job": -(-job_layout(self.config).size // 8),
+            "mean_key": 2 * lxe.side,
+        }
         return {
             "command": self._commands(),
             "expected": {
@@ -142,6 +162,7 @@ class Traffic:
                 "weights": sum(max(1, -(-len(w) // lanes)) for w, _ in self.weights),
                 "attention": len(self.attention),
                 "report": len(self.kinds),
+                "mean": sum(-(-len(mean) // lxe.side) for mean in self.means),
             },
             **{
                 name: np.frombuffer(b"".join(getattr(self, name)), np.uint8).reshape(-1, size)
@@ -151,9 +172,8 @@ class Traffic:
 
     def _commands(self) -> np.ndarray:
         packer = Packer(Layouts(self.config).command)
-        size = -(-packer.width // 8)
-        packed = b"".join(packer.pack(c).to_bytes(size, "little") for c in self.commands)
-        return np.frombuffer(packed, np.uint8).reshape(-1, size)
+        packed = b"".join(_pack(packer, command) for command in self.commands)
+        return np.frombuffer(packed, np.uint8).reshape(-1, -(-packer.width // 8))
 
     def check(self, got: dict[str, Any]) -> None:
         """Fail, telling the first difference, unless ``got`` is what must come out."""
@@ -164,7 +184,21 @@ class Traffic:
         _equal("attention", data.tolist(), [beat.tolist() for beat in self.attention])
         rows = list(_packets(got["weights"], self.config))
         _equal("weights", rows, [_row(*pair, lanes) for pair in self.weights])
+        _equal("mean", self._means(got["mean"]), [mean.tolist() for mean in self.means])
         _equal("report", [int(beat[0]) & 3 for beat in got["report"]], self.kinds)
+
+    def _means(self, beats: np.ndarray) -> list[list[int]]:
+        """Return the elements of every mean, without what fills its last chunk up."""
+        side = self.config.lxe.side
+        words = beats[:, : 2 * side].copy().view(np.uint16)
+        packets = np.split(words, np.flatnonzero(beats[:, 2 * side]) + 1)
+        pairs = zip(packets, self.means, strict=False)
+        return [packet.ravel()[: len(mean)].tolist() for packet, mean in pairs]
+
+
+def _pack(packer: Packer, value: dict[str, int]) -> bytes:
+    """Return one beat."""
+    return packer.pack(value).to_bytes(-(-packer.width // 8), "little")
 
 
 def _equal(stream: str, got: list[Any], expected: list[Any]) -> None:
