@@ -13,7 +13,9 @@ from vrex_formal.rules import (
     any_constant,
     any_sequence,
     constant,
+    drain,
     given,
+    held,
     reach,
     sink,
     source,
@@ -46,13 +48,16 @@ BASE = 6
 """Bits of the first lines of what is read."""
 
 
-def segment(m: Module, number: int, tokens: Value) -> Any:
-    """Return a segment of the solver's choice in range of its area; the frame's has ``tokens``."""
+def segment(m: Module, number: int, tokens: Value, most: int = FIELD) -> Any:
+    """Return a segment of the solver's choice in range of its area; the frame's has ``tokens``.
+
+    ``most``: bits of its tokens.
+    """
     entry = Signal(SEGMENT, name=f"segment{number}")
     m.d.comb += entry.area.eq(constant(m, 3, f"area{number}"))
     m.d.comb += entry.slot.eq(constant(m, 3, f"slot{number}"))
     frame = entry.area == Area.FRAME
-    m.d.comb += entry.count.eq(Mux(frame, tokens, constant(m, FIELD, f"count{number}")))
+    m.d.comb += entry.count.eq(Mux(frame, tokens, constant(m, most, f"count{number}")))
     kvmu = SIZES.kvmu
     slots = {
         Area.SINKS: 1,
@@ -142,12 +147,13 @@ def walker(make: Callable[[Config], Any] = Walker) -> Module:
     walk, piece = unit.walk, unit.piece
     tokens, stride = constant(m, 2, "tokens"), constant(m, 2, "stride")
     given(m, tokens != 0)
-    segments = [segment(m, number, tokens) for number in range(3)]
+    segments = [segment(m, number, tokens, most=2) for number in range(3)]
     with m.If(unit.segments.read):
         m.d.sync += unit.segments.data.eq(Array(segments)[unit.segments.index[:2]])
     m.d.comb += unit.kv_stride.eq(stride)
     source(m, walk)
-    sink(m, piece, "walker")
+    drain(m, piece, 1)
+    always(m, held(m, piece), "walker holds its payload until it is taken")
 
     # Where in the whole list the pass begins, and how far its pieces have come.
     begins = Array(Signal(5, name=f"begin{sort}") for sort in range(2))
@@ -229,14 +235,14 @@ PROOFS = [
             depth=depth,
             effort=effort,
         )
-        for kind, depth, effort in ((Kind.HASH, 14, 8), (Kind.SCORE, 18, 10), (Kind.ATTEND, 16, 60))
+        for kind, depth, effort in ((Kind.HASH, 14, 8), (Kind.SCORE, 18, 10), (Kind.ATTEND, 14, 60))
     ),
     Proof(
         name="feed-walker",
         claim="pieces are the tokens of any passes of keys and values, in segments of the list",
         harness=walker,
-        depth=13,
-        cover_depth=16,
+        depth=12,
+        cover_depth=15,
         effort=40,
     ),
     Proof(

@@ -158,7 +158,7 @@ PROOFS = [
         name="retriever-coalescer",
         claim="no request leaves the head's region, none is for more than there is room for",
         harness=coalescer,
-        depth=14,
+        depth=10,
         effort=60,
     ),
     Proof(

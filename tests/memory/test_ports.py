@@ -4,7 +4,12 @@ import random
 
 import numpy as np
 import pytest
-from traffic import HALF, ODD, WHOLE, Traffic, bursts
+from traffic import HALF, ODD, WHOLE, Traffic, bursts, sizes
+
+from vrex_hw.axi import Signature
+from vrex_hw.config import CONFIGS
+from vrex_hw.generate import ports, verilog
+from vrex_hw.memory import MemoryPort, ReadPort, WritePort
 
 LINES = 2048
 REGION = 512
@@ -113,3 +118,23 @@ def test_an_error_stays_with_its_line_and_its_request(run):
     sent.mask[:] = 255
     got = run(sent, stall=0.1, disorder=True)
     assert got["done_0"][:, 0].tolist() == [0, 1, 1, 0, 1, 0, 1]
+
+
+def test_the_core_is_generated():
+    unit = MemoryPort(CONFIGS["core"], 5, 4)
+    bits = {port["name"]: port["bits"] for port in ports(unit)}
+    assert (bits["m_axi_araddr"], bits["m_axi_wdata"], bits["m_axi_wstrb"]) == (40, 1024, 128)
+    assert "m_axi_awaddr" in verilog(unit, "memory_port")
+
+
+def test_sizes_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="clients is 17"):
+        MemoryPort(WHOLE, 17, 1)
+    with pytest.raises(ValueError, match="clients is 0"):
+        WritePort(WHOLE, 0)
+    with pytest.raises(ValueError, match="a bus of 32 bytes cannot carry lines of 16"):
+        ReadPort(sizes(8, 32), 1)
+    with pytest.raises(ValueError, match="data_bytes is 12"):
+        Signature(12, 32, 4)
+    with pytest.raises(ValueError, match="0 ID bits"):
+        Signature(8, 32, 0)

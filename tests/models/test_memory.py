@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from amaranth.sim import Simulator
 
 from vrex_hw.config import CONFIGS, Config, KVMUConfig, LXEConfig, WTUConfig
 from vrex_hw.generate import verilog
@@ -71,7 +72,7 @@ def test_faults_come_at_the_burst_that_was_named():
         ({"read_fault_at": 3}, one, None),
         ({"read_fault_at": 1}, one, 0),
         ({"write_fault_at": 2}, write, 1),
-        ({"write_fault_at": 5}, write[::-1], 4),
+        ({"write_fault_at": 5}, [[a + 80, w, size] for a, w, size in write], 4),
         ({"write_fault_at": 5, "read_fault_at": 5}, one, 4),
         ({}, one, None),
     ):
@@ -88,8 +89,9 @@ def test_where_there_is_no_memory():
         [end + 4096, "11" * 16, 3],
         [(1 << 32) - 16, "22" * 16, 3],
         [end, 1, 0],
+        [16 * 1029, "33" * 16, 3],  # its low bits are those of line 5
     ]
-    expected = {"0": {str(k): DECERR for k in range(4)}}
+    expected = {"0": {str(k): DECERR for k in range(5)}}
     run(HALF, [[QUIET, outside], [QUIET, [[end - 16, 16, 3], [0, 16, 3]]]], expected=expected)
 
 
@@ -102,6 +104,63 @@ def test_latency_is_as_stated(latency):
     got = run(HALF, phases)
     assert np.all(np.diff(got["read"], axis=0) == latency + READ_LATENCY)
     assert np.all(np.diff(got["write"], axis=0) == latency + WRITE_LATENCY)
+
+
+BURST = {"id": 5, "addr": 64, "len": 1, "size": 3, "burst": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "lasts", "response"),
+    [
+        ({}, (0, 1), OKAY),
+        ({"burst": 0}, (0, 1), SLVERR),
+        ({"burst": 2}, (0, 1), SLVERR),
+        ({"size": 4}, (0, 1), SLVERR),
+        ({"addr": 4096 - 8}, (0, 1), SLVERR),
+        ({"addr": 4096 - 16}, (0, 1), OKAY),
+        ({"addr": 16 * LINES - 8}, (0, 1), DECERR),
+        ({}, (1, 1), SLVERR),
+        ({}, (0, 0), SLVERR),
+    ],
+)
+def test_bursts_against_the_rules(change, lasts, response):
+    """In Amaranth's simulator, whose memory stands in for the Verilog; then it reads what it wrote.
+
+    A wrong WLAST is told but its data are written."""
+    unit = Memory(HALF, LINES)
+    bus, burst = unit.s_axi, {**BURST, **change}
+
+    async def moved(ctx, channel):
+        ctx.set(getattr(bus, f"{channel}valid"), 1)
+        await ctx.tick().until(getattr(bus, f"{channel}ready"))
+        ctx.set(getattr(bus, f"{channel}valid"), 0)
+
+    async def bench(ctx):
+        for name, value in burst.items():
+            ctx.set(getattr(bus, f"aw{name}"), value)
+            ctx.set(getattr(bus, f"ar{name}"), value)
+        await moved(ctx, "aw")
+        for n, last in enumerate(lasts):
+            for name, value in (("data", 0x1234 + n), ("strb", 255), ("last", last)):
+                ctx.set(getattr(bus, f"w{name}"), value)
+            await moved(ctx, "w")
+        ctx.set(bus.bready, 1)
+        got = await ctx.tick().sample(bus.bid, bus.bresp).until(bus.bvalid)
+        assert got == (5, response)
+        ctx.set(bus.rready, 1)
+        await moved(ctx, "ar")
+        kept = response == OKAY or lasts != (0, 1)
+        for n in range(2):
+            got = await ctx.tick().sample(bus.rdata, bus.rresp, bus.rlast).until(bus.rvalid)
+            if kept:
+                assert got == (0x1234 + n, OKAY, n == 1)
+            elif response == SLVERR or n == 1:
+                assert got[1:] == (response, n == 1)
+
+    simulator = Simulator(unit)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
 
 
 def test_arguments_that_cannot_be_are_refused():

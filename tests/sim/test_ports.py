@@ -40,6 +40,9 @@ AXI = [
     Port("o__payload", False, 9),
     Port("o__valid", False, 1),
     Port("o__ready", True, 1),
+    Port("o__more__payload", False, 3),
+    Port("o__more__valid", False, 1),
+    Port("o__more__ready", True, 1),
     Port("irq", False, 1),
     Port("only_valid", False, 1),
 ]
@@ -68,8 +71,8 @@ def test_ports_are_read_in_the_order_of_their_declarations():
 
 def test_streams_are_found_by_valid_and_ready():
     found, plain = streams(), ports.group(AXI)[1]
-    assert set(found) == {"s_axis_row", "s_axil_aw", "s_axil_w", "o"}
-    assert {name for name, stream in found.items() if not stream.input} == {"o"}
+    assert set(found) == {"s_axis_row", "s_axil_aw", "s_axil_w", "o", "o__more"}
+    assert {name for name, stream in found.items() if not stream.input} == {"o", "o__more"}
     assert [port.name for port in plain] == ["irq", "only_valid"]
     assert [port.name for port in found["s_axil_w"].payload] == ["s_axil_wdata"]
     assert [port.name for port in found["s_axil_aw"].payload] == ["s_axil_awaddr"]
@@ -78,6 +81,7 @@ def test_streams_are_found_by_valid_and_ready():
         "s_axil_aw": "s_axil_aw",
         "s_axil_w": "s_axil_w",
         "o": "o",
+        "o__more": "o__more",
     }
 
 
@@ -88,6 +92,7 @@ def test_a_beat_is_the_whole_bytes_of_its_ports():
         "s_axil_aw": (2, -1),
         "s_axil_w": (4, -1),
         "o": (2, -1),
+        "o__more": (1, -1),
     }
 
 

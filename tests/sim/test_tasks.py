@@ -49,6 +49,20 @@ def test_tasks_are_resumed_in_the_order_of_their_start():
     assert [name for name, _ in log] == ["c", "a", "b"]
 
 
+def test_every_task_has_its_turn_before_the_first_has_another():
+    tasks, log, box = Tasks(), [], []
+
+    async def fills():
+        box.append(0)
+        log.append(("fills", 1))
+
+    tasks.start(counter(log, "first", box, 1))
+    tasks.start(fills())
+    tasks.start(counter(log, "last", box, 1))
+    tasks.run()
+    assert [name for name, _ in log] == ["fills", "last", "first"]
+
+
 def test_one_run_goes_on_until_all_wait_for_the_device():
     """A task that lets an earlier one go on, and one that starts another, need no further run."""
     tasks, log, box = Tasks(), [], []

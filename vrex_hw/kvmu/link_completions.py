@@ -17,8 +17,8 @@ class LinkCompletions(wiring.Component):
     """Takes a completion a cycle and tells the ledger of those that belong to a transfer.
 
     ``asked``: the transfer ``next`` moves so many ``lines``. A completion belongs to the transfer
-    under way (``oldest``, ``count``) whose number is its tag less ``epoch``, if that one is not
-    ``done``; any other is dropped with a pulse of ``unknown``. Latency 1 cycle.
+    whose number is its tag less ``epoch``, if that is one of the ``issued`` ones from ``oldest`` on
+    and not ``done``; any other is dropped with a pulse of ``unknown``. Latency 1 cycle.
     """
 
     def __init__(self, config: Config) -> None:
@@ -32,7 +32,7 @@ class LinkCompletions(wiring.Component):
                 "lines": In(REQUEST),
                 "next": In(TAG),
                 "oldest": In(TAG),
-                "count": In(range(self._places + 1)),
+                "issued": In(range(self._places + 1)),
                 "done": In(self._places),
                 "completion": In(stream.Signature(LINK_COMPLETION)),
                 "completed": Out(completed_layout(config)),
@@ -62,7 +62,7 @@ class LinkCompletions(wiring.Component):
             lines.eq(completion.lines),
         ]
         m.d.comb += [
-            known.eq(((number - self.oldest)[:TAG] < self.count) & ~Array(self.done)[index]),
+            known.eq(((number - self.oldest)[:TAG] < self.issued) & ~Array(self.done)[index]),
             self.unknown.eq(here & ~known),
             out.valid.eq(here & known),
             out.index.eq(index),

@@ -64,8 +64,9 @@ class LinkPort(wiring.Component):
         m.submodules.receiver = receiver = LinkReceiver(self._config)
         m.submodules.sender = sender = LinkSender(self._config)
         m.submodules.completions = completions = LinkCompletions(self._config)
-        begin = self._request(m, ledger, sender)
+        begin, held = self._request(m, ledger, sender)
         transfer, tag = self.transfer.request.p, Signal(TAG)
+        issued = ledger.count - held
         index = ledger.next[: exact_log2(self._config.kvmu.outstanding)]
         wiring.connect(m, wiring.flipped(self.link.completion), completions.completion)
         wiring.connect(m, wiring.flipped(self.link.receive), receiver.receive)
@@ -77,6 +78,8 @@ class LinkPort(wiring.Component):
             ledger.begin.valid.eq(begin),
             ledger.begin.write.eq(transfer.write),
             receiver.flush.eq(ledger.flush),
+            receiver.oldest.eq(ledger.oldest),
+            receiver.issued.eq(issued),
             receiver.asked.valid.eq(begin & ~transfer.write),
             receiver.asked.tag.eq(tag),
             receiver.asked.index.eq(index),
@@ -93,7 +96,7 @@ class LinkPort(wiring.Component):
             completions.lines.eq(transfer.lines),
             completions.next.eq(ledger.next),
             completions.oldest.eq(ledger.oldest),
-            completions.count.eq(ledger.count),
+            completions.issued.eq(issued),
             completions.done.eq(ledger.done),
             ledger.completed.eq(completions.completed),
             self.transfer.result.eq(ledger.result),
@@ -102,8 +105,9 @@ class LinkPort(wiring.Component):
         self._count(m)
         return m
 
-    def _request(self, m: Module, ledger: LinkLedger, sender: LinkSender) -> Signal:
-        """Pass transfers on as requests; return 1 in the cycle in which one begins.
+    def _request(self, m: Module, ledger: LinkLedger, sender: LinkSender) -> Any:
+        """Pass transfers on as requests; return 1 in the cycle in which one begins, and how many
+        transfers under way the link has not taken yet.
 
         Two steps: a request that is offered to the link stays until it is taken, but one that
         waits behind it may still be forgotten. So a transfer can begin, and be late, even if the
@@ -111,7 +115,7 @@ class LinkPort(wiring.Component):
         """
         client, request = self.transfer.request, self.link.request
         begin, moves, waits = Signal(), Signal(), Signal()
-        waiting = Signal.like(request.p)
+        waiting, forgotten = Signal.like(request.p), Signal()
         m.d.comb += [
             moves.eq(
                 waits
@@ -128,7 +132,7 @@ class LinkPort(wiring.Component):
         with m.If(request.ready):
             m.d.sync += request.valid.eq(0)
         with m.If(moves):
-            m.d.sync += [request.valid.eq(1), request.p.eq(waiting), waits.eq(0)]
+            m.d.sync += [request.valid.eq(1), request.p.eq(waiting), waits.eq(0), forgotten.eq(0)]
         with m.If(begin):
             m.d.sync += [
                 waits.eq(1),
@@ -138,8 +142,8 @@ class LinkPort(wiring.Component):
                 waiting.lines.eq(client.p.lines),
             ]
         with m.If(ledger.flush):
-            m.d.sync += waits.eq(0)
-        return begin
+            m.d.sync += [waits.eq(0), forgotten.eq(1)]
+        return begin, waits + (request.valid & ~forgotten)
 
     def _count(self, m: Module) -> None:
         """Count requests and lines."""

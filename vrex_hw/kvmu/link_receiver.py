@@ -18,6 +18,7 @@ class LinkReceiver(wiring.Component):
 
     ``asked``: a transfer reads ``lines`` lines under ``tag``. Packets have to come in that order:
     a beat that has another tag than the first that is due is dropped, with a pulse of ``unknown``.
+    Nothing is due before its request was taken: the ``issued`` transfers from ``oldest`` on are.
     Tags alone tell packets apart, so that one that was begun and never ended harms no other. A
     packet of too few or too many lines is ``fetched`` as ``wrong``: from then on no line is passed
     on, since whoever counts them would take them for those of another transfer, until ``flush``
@@ -33,6 +34,8 @@ class LinkReceiver(wiring.Component):
         super().__init__(
             {
                 "flush": In(1),
+                "oldest": In(TAG),
+                "issued": In(range(self._places + 1)),
                 "asked": In(data.StructLayout({"valid": 1, **self._due.members})),
                 "receive": In(stream.Signature(receive_layout(config.lxe.side))),
                 "line": Out(data.StructLayout({"valid": 1, "data": line})),
@@ -51,11 +54,14 @@ class LinkReceiver(wiring.Component):
         due, beat = self._due(fifo.r_data), self.receive.p
         ours, fits, ends, poisoned = Signal(), Signal(), Signal(), Signal()
         count = Signal(REQUEST)
+        waiting, ahead = Signal(), Signal.like(due.index)
         m.d.comb += [
+            ahead.eq(due.index - self.oldest),
+            waiting.eq(fifo.r_rdy & ~self.flush & (ahead < self.issued)),
             fifo.w_en.eq(self.asked.valid),
             fifo.w_data.eq(self.asked.as_value()[1:]),
             self.receive.ready.eq(1),
-            ours.eq(self.receive.valid & ~self.flush & fifo.r_rdy & (beat.tag == due.tag)),
+            ours.eq(self.receive.valid & waiting & (beat.tag == due.tag)),
             fits.eq(ours & (count != due.lines)),
             ends.eq(ours & beat.last),
             fifo.r_en.eq(ends),

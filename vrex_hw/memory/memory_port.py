@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from vrex_hw import axi
 from vrex_hw.config import Config
 from vrex_hw.kvmu.ports import ReadSignature, WriteSignature
-from vrex_hw.memory.layouts import ID_BITS
+from vrex_hw.memory.layouts import ID_BITS, Sizes
 from vrex_hw.memory.read_port import ReadPort
 from vrex_hw.memory.write_port import WritePort
 
@@ -24,6 +24,8 @@ class MemoryPort(wiring.Component):
     def __init__(self, config: Config, readers: int, writers: int) -> None:
         """``readers`` and ``writers``: 1 to 16 each."""
         self._config, self._readers, self._writers = config, readers, writers
+        for clients in (readers, writers):
+            Sizes(config).check(clients)
         bus = axi.Signature(config.kvmu.bus_bytes, config.kvmu.address_bits, ID_BITS)
         super().__init__(
             {

@@ -95,6 +95,6 @@ class Walk(wiring.Component):
         with m.Elif(self.o.ready):
             m.d.sync += [
                 left.length.eq(left.length - 1),
-                left.address.eq(((left.address >> left.size) + 1) << left.size),
+                left.address.eq(left.address + (1 << left.size)),
             ]
         return m
