@@ -56,7 +56,8 @@ def test_settings_win_over_the_mode(vrex, tmp_path, stream):
 
 def test_the_exact_engine_takes_the_arithmetic_of_the_configuration(vrex, tmp_path, stream):
     outputs = {}
-    changes = ["--set", "recent_window=12", "--set", "join_window=12"]
+    settings = {"recent_window": 12, "join_window": 12, "cluster_cap": 8}
+    changes = [text for n, v in settings.items() for text in ("--set", f"{n}={v}")]
     for name, options in {"core": [], "tiny": ["--config", "tiny"]}.items():
         path = tmp_path / f"{name}.safetensors"
         assert vrex("run", stream, *options, *changes, "-o", path).code == 0
@@ -65,7 +66,7 @@ def test_the_exact_engine_takes_the_arithmetic_of_the_configuration(vrex, tmp_pa
             outputs[name] = sizes, file.get_tensor("attn_out")
     assert outputs["core"][0] == {"beat": 64, "window": 28}
     assert outputs["tiny"][0] == {"beat": 8, "window": 28}
-    given = trace.read(stream, change=lambda p: p.replace(recent_window=12, join_window=12))
+    given = trace.read(stream, change=lambda p: p.replace(**settings))
     for sizes, attended in outputs.values():
         assert torch.equal(attended, reference.run(given, **sizes)[0]["attn_out"])
 

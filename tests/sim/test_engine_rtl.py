@@ -22,13 +22,15 @@ from vrex_sim.compare import MismatchError
 from vrex_sim.core_jobs import Setup
 
 TINY = CONFIGS["tiny"]
+LINES_LOG2 = 17
+"""Of device memory: five heads and their tensors fit."""
 SMALL = Params(recent_window=12, join_window=8, cluster_cap=3, n_sinks=3, k_min=2, k_max=5)
 
 
 @pytest.fixture(scope="module")
 def tiny():
     """A system of the tiny core, with memory for every trace here."""
-    return emit(TINY, 1 << 16, 1 << 13)
+    return emit(TINY, 1 << LINES_LOG2, 1 << 13)
 
 
 def stack(parts):
@@ -112,7 +114,7 @@ def check_traffic(summary, expected, trace):
     assert link["mean_request_bytes"] == total / max(1, link["requests"])
     assert 0 <= summary["prediction_hidden"] <= 1
     assert sum(summary["least_cycles"].values()) <= summary["cycles"]
-    assert summary["memory_bytes"] <= (1 << 16) * 2 * TINY.lxe.side
+    assert summary["memory_bytes"] <= (1 << LINES_LOG2) * 2 * TINY.lxe.side
 
 
 LAYERS = {
