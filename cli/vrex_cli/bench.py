@@ -25,9 +25,10 @@ def _area(liberty: list[Path]) -> Figures:
         click.echo("vrex bench: no Liberty file given: the area group is left out", err=True)
         return []
     from vrex_hw import config
-    from vrex_synth import area, dpe
+    from vrex_synth import area, core_area, dpe
 
-    return area.figures(config.load("core"), liberty) + dpe.figures(liberty)
+    core = config.load("core")
+    return area.figures(core, liberty) + dpe.figures(liberty) + core_area.figures(core, liberty)
 
 
 def _fpga(_liberty: list[Path]) -> Figures:

@@ -29,10 +29,11 @@ def synth(
     from vrex_hw import config
 
     if liberty:
-        from vrex_synth import area, dpe
+        from vrex_synth import area, core_area, dpe
 
-        figures = area.figures(config.load(config_name or "core"), list(liberty))
-        figures += dpe.figures(list(liberty))
+        chosen = config.load(config_name or "core")
+        figures = area.figures(chosen, list(liberty)) + dpe.figures(list(liberty))
+        figures += core_area.figures(chosen, list(liberty))
         for figure in figures:
             click.echo("{name:32} {value:>14.6g} {unit:12} {config}".format(**figure))
     elif board:
