@@ -12,7 +12,7 @@ from vrex_hw.memory import MemoryPort
 from vrex_sim import runner
 
 sys.path.insert(0, str(Path(__file__).parent))
-from traffic import System, Traffic
+from memory_traffic import System, Traffic
 
 BENCH = "vrex_sim.benches.memory"
 

@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from traffic import HALF, ODD, WHOLE, Traffic, bursts, sizes
+from memory_traffic import HALF, ODD, WHOLE, Traffic, bursts, sizes
 
 from vrex_hw.axi import Signature
 from vrex_hw.config import CONFIGS

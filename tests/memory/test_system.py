@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from traffic import HALF, ODD, WHOLE, Traffic, bursts
+from memory_traffic import HALF, ODD, WHOLE, Traffic, bursts
 
 from vrex_hw.models.memory import ADDRESS_LATENCY, READ_LATENCY, WRITE_LATENCY
 
