@@ -35,8 +35,8 @@ def demo(out_dir: Path, console: Console) -> list[Path]:
     """Run the shipped trace through the float, exact and compiled engines and print the outcome.
 
     Writes the three runs, and the Verilog of the core that was simulated with its manifest and
-    header, into ``out_dir``; returns the paths. Raises :class:`~vrex.UserError` if the folder cannot be
-    written, and what :func:`vrex_sim.engine_rtl.run` raises.
+    header, into ``out_dir``; returns the paths. Raises :class:`~vrex.UserError` if the folder
+    cannot be written, and what :func:`vrex_sim.engine_rtl.run` raises.
     """
     began = time.monotonic()
     _make(out_dir)
