@@ -34,9 +34,9 @@ Run = tuple[dict[str, Tensor], dict[str, Any]]
 def demo(out_dir: Path, console: Console) -> list[Path]:
     """Run the shipped trace through the float, exact and compiled engines and print the outcome.
 
-    Writes the three runs, and the Verilog that was simulated with its manifest and header, into
-    ``out_dir``; returns the paths. Raises :class:`~vrex.UserError` if the folder cannot be
-    written, and what :func:`vrex_sim.engine_rtl.run` raises.
+    Writes the three runs, and the Verilog of the core that was simulated with its manifest and
+    header, into ``out_dir``; returns the paths. Raises :class:`~vrex.UserError` if the folder
+    cannot be written, and what :func:`vrex_sim.engine_rtl.run` raises.
     """
     began = time.monotonic()
     _make(out_dir)
@@ -56,12 +56,10 @@ def demo(out_dir: Path, console: Console) -> list[Path]:
         emitted(0, 1)
         verilog = generate(config, top="core", out_dir=out_dir)
         emitted(1, 1)
-        text = next(file for file in verilog if file.suffix == ".v").read_text()
         runs["compiled"] = engine_rtl.run(
             trace,
             config=config,
             expected=expected,
-            verilog=text,
             progress=bar("Verilog built and simulated"),
             engine="compiled",
         )
@@ -120,6 +118,11 @@ def _hardware(config: Config, summary: dict[str, Any]) -> Iterator[tuple[str, st
     yield "DPE utilisation (beats over cycles)", f"{used['dpe']:.1%}"
     yield "HCU utilisation (compares over peak)", f"{used['hcu']:.1%}"
     yield f"WTU utilisation (beats of {config.wtu.lanes} over busy)", f"{used['wtu']:.1%}"
+    yield "prediction hidden behind the DPE", f"{summary['prediction_hidden']:.1%}"
+    link, residency = summary["link"], summary["residency"]
+    yield "bytes from the host", f"{link['bytes_in']:,}"
+    yield "bytes of a request to it", f"{link['mean_request_bytes']:,.0f}"
+    yield "chosen clusters that were resident", f"{residency['hit_rate']:.1%}"
     yield "rows thresholded", f"{summary['counters']['wtu_rows']:,}"
     yield "passes over a row, beside streaming it in", f"{summary['passes_per_row']:.2f}"
     yield "cycles a row", f"{cycles['wtu'] / summary['counters']['wtu_rows']:.1f}"

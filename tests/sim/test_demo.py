@@ -30,7 +30,7 @@ def test_the_demo_prints_a_table_and_names_its_files(short_trace, tmp_path):
     text = console.export_text()
     names = {path.name for path in written}
     engines = {"float.safetensors", "exact.safetensors", "compiled.safetensors"}
-    assert names == engines | {"core.v", "vrex_kvpu.h", "manifest.json"}
+    assert names == engines | {"core.v", "vrex_core.h", "manifest.json"}
     for path in written:
         assert path.is_file()
         assert path.name in text.rpartition("files written")[2].replace("\n", "")
@@ -39,7 +39,8 @@ def test_the_demo_prints_a_table_and_names_its_files(short_trace, tmp_path):
     tokens = next(line for line in text.splitlines() if line.startswith("│ tokens  "))
     assert tokens.count(str(int(short_trace.frame_lengths.sum()))) == 3
     labels = ("HCU busy", "attend commands", "passes over a row", "buckets visited", "retrieved")
-    for label in (*labels, "utilisation"):
+    moved = ("prediction hidden", "bytes from the host", "resident")
+    for label in (*labels, *moved, "utilisation"):
         assert label in text
 
 
