@@ -17,13 +17,22 @@ from vrex_formal import (
     hcu_proofs,
     lxe_proofs,
     sby,
+    storer_proofs,
     stream_proofs,
     wtu_proofs,
 )
 from vrex_formal.proof import Proof, Result, check
 
 WORK = Path("build/formal")
-MODULES = (stream_proofs, flow_proofs, hcu_proofs, wtu_proofs, dpe_proofs, lxe_proofs)
+MODULES = (
+    stream_proofs,
+    flow_proofs,
+    hcu_proofs,
+    wtu_proofs,
+    dpe_proofs,
+    lxe_proofs,
+    storer_proofs,
+)
 
 PROOFS: dict[str, Proof] = {p.name: p for module in MODULES for p in module.PROOFS}
 """Every proof by its name."""
