@@ -23,6 +23,7 @@ from vrex_formal import (
     memory_proofs,
     retriever_proofs,
     sby,
+    storer_proofs,
     stream_proofs,
     wtu_proofs,
 )
@@ -42,6 +43,7 @@ MODULES = (
     feed_proofs,
     feed_flow_proofs,
     retriever_proofs,
+    storer_proofs,
 )
 
 PROOFS: dict[str, Proof] = {p.name: p for module in MODULES for p in module.PROOFS}

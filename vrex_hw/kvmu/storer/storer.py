@@ -66,9 +66,10 @@ class Storer(wiring.Component):
     the order are our decision.
     """
 
-    def __init__(self, config: Config) -> None:
-        """Size it by ``config``."""
+    def __init__(self, config: Config, ahead: int | None = None) -> None:
+        """Size it by ``config``; ``ahead``: lines it reads ahead, :func:`read_ahead` if None."""
         self._config = config
+        self._ahead = read_ahead(config) if ahead is None else ahead
         super().__init__(
             {
                 "job": In(stream.Signature(job_layout(config))),
@@ -94,7 +95,7 @@ class Storer(wiring.Component):
         """Hold the job, let it be placed, then sealed, and say how it ended."""
         m = Module()
         config, done = self._config, self.done
-        m.submodules.reader = reader = LineReader(config, read_ahead(config))
+        m.submodules.reader = reader = LineReader(config, self._ahead)
         m.submodules.writer = writer = LineWriter(config)
         m.submodules.filler = filler = Filler(config)
         m.submodules.offloader = offloader = Offloader(config)
