@@ -68,9 +68,10 @@ def run(
     else:
         sizing.check_fits(trace, params, config)
         arithmetic = sizing.arithmetic(config)
+    of_hardware = progress
     if expected is None:
-        tell = _part(progress, 0, frames)
-        expected, _ = reference.run(trace, params, "exact", tell, **arithmetic)
+        of_reference, of_hardware = (_part(progress, start, frames) for start in (0, frames))
+        expected, _ = reference.run(trace, params, "exact", of_reference, **arithmetic)
     config = config or size(trace, params, expected)
     sizing.check_clusters(config, int(expected["cluster"].max()) + 1, _sealed(expected))
     work = CoreJobs(config=config, params=params, trace=trace)
@@ -82,7 +83,7 @@ def run(
         "stall": stall,
         "seed": 1,
     }
-    given = SIMULATORS[engine](verilog, arguments, _part(progress, frames, frames))
+    given = SIMULATORS[engine](verilog, arguments, of_hardware)
     got = work.decode(given, expected)
     fault = jobs.compare(got, expected)
     if fault is not None:
