@@ -21,6 +21,7 @@ from vrex import UserError
 from vrex_hw.config import Config
 from vrex_hw.generate import generate
 from vrex_sim import engine_rtl
+from vrex_sim.compiled.build import build
 
 TRACE = "video-layer1.safetensors"
 EXAMPLES = (
@@ -53,8 +54,7 @@ def demo(out_dir: Path, console: Console) -> list[Path]:
         expected = runs["exact"][0]
         config = engine_rtl.size(trace, trace.params, expected)
         emitted = bar("Verilog emitted")
-        emitted(0, 1)
-        verilog = generate(config, top="core", out_dir=out_dir)
+        verilog = generate(config, top=engine_rtl.TOP, out_dir=out_dir)
         emitted(1, 1)
         runs["compiled"] = engine_rtl.run(
             trace,
@@ -172,11 +172,16 @@ def _write(folder: Path, engine: str, run: Run) -> Path:
 
 @contextmanager
 def _bars(console: Console) -> Iterator[Any]:
-    """Yield ``bar(title)``, which draws a bar and returns what reports its progress."""
+    """Yield ``bar(title)``, which draws a bar and returns what reports its progress.
+
+    Until something is reported the bar only moves. Where no bar can be drawn the titles are lines.
+    """
     columns = (TextColumn("{task.description:30}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
 
         def bar(title: str) -> Report:
+            if not console.is_terminal:
+                console.print(f"{title} ...")
             task = progress.add_task(title, total=None)
             return lambda done, total: progress.update(task, completed=done, total=total)
 

@@ -45,6 +45,26 @@ def test_run_writes_every_tensor_and_all_parameters(vrex, tmp_path, stream, engi
     assert set(engines.values()) == {engine}
 
 
+def test_a_run_in_hardware_tells_where_its_cycles_went(vrex, tmp_path, stream):
+    output = tmp_path / "out.safetensors"
+    windows = ["--set", "recent_window=12", "--set", "join_window=12"]
+    options = ["--engine", "compiled", "--config", "tiny", *windows]
+    result = vrex("run", stream, *options, "--json", "-o", output)
+    assert result.code == 0
+    told = json.loads(result.out)
+    assert told["mismatches"] == 0
+    assert {kind: counts["commands"] > 0 for kind, counts in told["commands"].items()} == {
+        "hash": True, "score": True, "attend": True
+    }  # fmt: skip
+    assert sum(counts["cycles"] for counts in told["commands"].values()) <= told["cycles"]
+    for unit in ("hcu", "wtu", "dpe"):
+        assert 0 < told["utilisation"][unit] <= 1
+        assert {"no_input", "no_output", "nothing_to_do"} <= set(told["idle"][unit])
+    with safe_open(output, "pt") as file:
+        attended = file.get_tensor("attn_out")
+    assert (attended.dtype, list(attended.shape)) == (torch.bfloat16, [8, 5, 4, 16])
+
+
 def test_settings_win_over_the_mode(vrex, tmp_path, stream):
     output = tmp_path / "out.safetensors"
     arguments = ["--mode", "paper", "--set", "recent_window=30", "--set", "cluster_cap=3"]

@@ -96,6 +96,11 @@ def check_cycles(summary):
     assert beats + sum(idle["dpe"].values()) == cycles
     assert sum(kind["cycles"] for kind in commands.values()) == summary["cycles_by_unit"]["dpe"]
     assert summary["utilisation"]["dpe"] == beats / cycles
+    for unit, reasons in idle.items():
+        assert {"no_input", "no_output", "nothing_to_do"} <= set(reasons)
+        assert min(reasons.values()) >= 0
+        stalled = sum(count for reason, count in reasons.items() if reason != "nothing_to_do")
+        assert stalled <= summary["cycles_by_unit"][unit]
 
 
 def check_traffic(summary, expected, trace):
