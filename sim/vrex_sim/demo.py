@@ -21,7 +21,6 @@ from vrex import UserError
 from vrex_hw.config import Config
 from vrex_hw.generate import generate
 from vrex_sim import engine_rtl
-from vrex_sim.compiled.build import build
 
 TRACE = "video-layer1.safetensors"
 EXAMPLES = (
@@ -54,7 +53,7 @@ def demo(out_dir: Path, console: Console) -> list[Path]:
         expected = runs["exact"][0]
         config = engine_rtl.size(trace, trace.params, expected)
         emitted = bar("Verilog emitted")
-        verilog = generate(config, top=engine_rtl.TOP, out_dir=out_dir)
+        verilog = generate(config, top="core", out_dir=out_dir)
         emitted(1, 1)
         runs["compiled"] = engine_rtl.run(
             trace,

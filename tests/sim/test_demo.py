@@ -36,8 +36,8 @@ def test_the_demo_prints_a_table_and_names_its_files(short_trace, tmp_path):
         assert path.name in text.rpartition("files written")[2].replace("\n", "")
     row = next(line for line in text.splitlines() if "mismatches, Verilog against exact" in line)
     assert row.split()[-2] == "0"
-    stages = ("float reference", "exact reference", "Verilog emitted", "Verilog built")
-    told = [text.index(f"{stage} ...") for stage in (*stages, "Verilog simulated")]
+    stages = ("float reference", "exact reference", "Verilog emitted")
+    told = [text.index(f"{stage} ...") for stage in (*stages, "Verilog built and simulated")]
     assert told == sorted(told), "each is told when it begins"
     tokens = next(line for line in text.splitlines() if line.startswith("│ tokens  "))
     assert tokens.count(str(int(short_trace.frame_lengths.sum()))) == 3
