@@ -233,6 +233,7 @@ PROOFS = [
             claim="each burst of a matrix lies in what its job may read",
             harness=partial(areas, kind),
             depth=depth,
+            cover_depth=20,
             effort=effort,
         )
         for kind, depth, effort in ((Kind.HASH, 14, 8), (Kind.SCORE, 18, 10), (Kind.ATTEND, 14, 60))

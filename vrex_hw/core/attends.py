@@ -14,15 +14,17 @@ BANKS = 2
 class Attends(wiring.Component):
     """Two banks, which jobs take in turn and leave in the same order.
 
-    ``free``: the next bank, ``bank``, can be taken; ``take`` takes it for a job of the head with
-    ``state``. ``freed`` pulses when the oldest has ended. ``same``: a job of the head ``state``
-    holds a bank; ``some``: any does. Source: our decision.
+    ``free``: the next bank, ``bank``, can be taken; ``take`` takes it for a job of the head whose
+    state is ``own``. ``freed`` pulses when the oldest has ended. ``same``: a job of the head
+    ``asked`` holds a bank; ``some``: any does. Source: our decision.
     """
 
     def __init__(self) -> None:
         """Start with both free."""
         flags = {name: Out(1) for name in ("bank", "free", "same", "some")}
-        super().__init__({"state": In(LINE), "take": In(1), "freed": In(1), **flags})
+        super().__init__(
+            {"own": In(LINE), "asked": In(LINE), "take": In(1), "freed": In(1), **flags}
+        )
 
     def elaborate(self, platform: Any) -> Module:
         """Keep what holds each bank."""
@@ -33,13 +35,13 @@ class Attends(wiring.Component):
             self.free.eq(~held.bit_select(self.bank, 1)),
             self.some.eq(held.any()),
             self.same.eq(
-                (held[0] & (states[0] == self.state)) | (held[1] & (states[1] == self.state))
+                (held[0] & (states[0] == self.asked)) | (held[1] & (states[1] == self.asked))
             ),
         ]
         with m.If(self.take):
             m.d.sync += [
                 self.bank.eq(~self.bank),
-                states[self.bank].eq(self.state),
+                states[self.bank].eq(self.own),
                 held.bit_select(self.bank, 1).eq(1),
             ]
         with m.If(self.freed):

@@ -66,6 +66,7 @@ class Check(wiring.Component):
                 & (settings.n_hyperplanes <= config.hcu.hyperplanes)
                 & (settings.resident_room <= config.kvmu.resident_slots)
                 & (settings.cluster_cap <= config.kvmu.slot_tokens)
+                & (settings.join_window <= config.hcu.joinable)
             ),
         ]
         m.d.comb += [self.rows.eq(product), self.good.eq(within & ~product[16:].any())]

@@ -15,6 +15,7 @@ from vrex_hw.core.open_walk import OPEN_CLUSTER, OpenWalk
 from vrex_hw.core.settings import SETTINGS
 from vrex_hw.core.statuses import ENDED
 from vrex_hw.core.writer import WRITE
+from vrex_hw.hcu.loader import MOST_CLUSTERS
 from vrex_hw.kvmu import table
 from vrex_hw.kvmu.layouts import FAULT, HEADER, LINE, SEGMENT, Area, Fault
 from vrex_hw.kvmu.ports import OpenSignature
@@ -107,7 +108,8 @@ class Sequencer(wiring.Component):
             hand.chunks_log2.eq(check.chunks_log2),
             hand.out_lines.eq(check.out_lines),
             attends.freed.eq(self.freed),
-            attends.state.eq(self.job.p.descriptor.state),
+            attends.own.eq(hand.job.descriptor.state),
+            attends.asked.eq(self.job.p.descriptor.state),
             walk.sealed.eq(hand.header.sealed),
             walk.opened.eq(hand.header.opened),
             self.open_cluster.p.eq(walk.cluster.p),
@@ -200,6 +202,7 @@ class Sequencer(wiring.Component):
 
     def _begin(self, m: Module, hand: "_Hand", check: Check, attends: Attends) -> None:
         """Take a job when it may begin, judge it, load its head's table."""
+        job = hand.job.descriptor
         fence = self.job.p.descriptor.fence & (attends.some | ~self.idle)
         waits = fence | attends.same
         with m.State("TAKE"):
@@ -238,13 +241,23 @@ class Sequencer(wiring.Component):
                     m.next = "END"
         with m.State("SKIP"):
             # Sinks of the stream that are not there yet are the frame's first tokens.
-            sinks, tokens = self.settings.n_sinks, hand.job.descriptor.tokens
+            sinks, tokens = self.settings.n_sinks, job.tokens
             missing = Mux(hand.header.tokens < sinks, sinks - hand.header.tokens, 0)[:16]
             m.d.sync += [
                 hand.sinks.eq(sinks - missing),
                 hand.skip.eq(Mux(missing < tokens, missing, tokens)),
             ]
+            m.next = "FITS"
+        with m.State("FITS"):
+            # What the HCU would refuse, it is not asked: its refusal would come too late.
+            clusters = hand.header.opened + job.tokens
             m.next = "SELECT"
+            with m.If(clusters - hand.header.sealed > self._config.hcu.open):
+                m.d.sync += hand.fault.eq(Fault.WINDOW_FULL)
+                m.next = "END"
+            with m.If(clusters > MOST_CLUSTERS):
+                m.d.sync += hand.fault.eq(Fault.STATE_FULL)
+                m.next = "END"
 
     def _predict(self, m: Module, hand: "_Hand", walk: OpenWalk) -> None:
         """Start the select and the cluster job, and the commands that they live on."""
