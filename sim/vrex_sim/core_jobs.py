@@ -105,9 +105,9 @@ class CoreJobs:
         return {
             "config": self.config.to_dict(),
             "sizes": self._sizes(),
-            "settings": jobs.settings(trace, params),
+            "settings": jobs.settings(trace, params, self.stored),
             "lengths": trace.frame_lengths.numpy().astype(np.int64),
-            "sinks": sizing.sinks(trace, params),
+            "sinks": sizing.sinks(trace, params, self.stored),
             "map": [params.score_map, params.score_temperature],
             "policy": int(setup.policy),
             "room": self.room,

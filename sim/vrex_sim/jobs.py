@@ -16,13 +16,13 @@ from vrex_sim.compare import describe
 Ints = NDArray[np.int64]
 
 
-def settings(trace: Trace, params: Params) -> dict[str, int]:
-    """Return what the registers hold."""
-    recent, join = sizing.windows(trace, params)
+def settings(trace: Trace, params: Params, stored: int = 0) -> dict[str, int]:
+    """Return what the registers hold; ``stored``: tokens of the stream before the trace."""
+    recent, join = sizing.windows(trace, params, stored)
     return {
         "hamming_threshold": params.hamming_threshold,
         "join_window": join,
-        "cluster_cap": sizing.cap(trace, params),
+        "cluster_cap": sizing.cap(trace, params, stored),
         "recent_window": recent,
         "ratio": params.ratio_fixed,
         "k_min": params.k_min,

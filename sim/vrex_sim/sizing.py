@@ -17,23 +17,24 @@ DEEPEST_JOINABLE, DEEPEST_OPEN, LONGEST_ROW, MOST_RESIDENT = 8192, 16384, 32768,
 """The greatest depths that :mod:`vrex_hw.config` takes."""
 
 
-def windows(trace: Trace, params: Params) -> tuple[int, int]:
+def windows(trace: Trace, params: Params, stored: int = 0) -> tuple[int, int]:
     """Return recent_window and join_window in tokens, cut to the length of the stream.
 
     A window longer than the stream means the same as one of its length, and fits a register.
+    ``stored``: tokens of the stream before the trace.
     """
-    tokens = max(1, int(trace.frame_lengths.sum()))
+    tokens = max(1, stored + int(trace.frame_lengths.sum()))
     return min(params.recent_window, tokens), min(params.join_window, tokens)
 
 
-def cap(trace: Trace, params: Params) -> int:
+def cap(trace: Trace, params: Params, stored: int = 0) -> int:
     """Return cluster_cap, cut to what a window can hold during a frame: more means the same."""
-    return min(params.cluster_cap, windows(trace, params)[0] + trace.tokens)
+    return min(params.cluster_cap, windows(trace, params, stored)[0] + trace.tokens)
 
 
-def sinks(trace: Trace, params: Params) -> int:
+def sinks(trace: Trace, params: Params, stored: int = 0) -> int:
     """Return n_sinks, cut to the length of the stream."""
-    return min(params.n_sinks, int(trace.frame_lengths.sum()))
+    return min(params.n_sinks, stored + int(trace.frame_lengths.sum()))
 
 
 def size_for(
