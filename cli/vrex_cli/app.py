@@ -11,6 +11,7 @@ from vrex_cli.doctor import doctor
 from vrex_cli.formal import formal
 from vrex_cli.generate import generate
 from vrex_cli.run import run
+from vrex_cli.soak import soak
 from vrex_cli.synth import synth
 
 
@@ -20,7 +21,7 @@ def cli() -> None:
     """V-Rex in the open: generate the retrieval engine, simulate it, prove it, synthesise it."""
 
 
-for command in (bench, demo, doctor, formal, generate, run, synth):
+for command in (bench, demo, doctor, formal, generate, run, soak, synth):
     cli.add_command(command)
 
 

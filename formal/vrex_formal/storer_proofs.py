@@ -212,13 +212,15 @@ PROOFS = [
         claim="what leaves for the host stays in the head's region there, and is of the window",
         harness=sealer,
         depth=15,
+        cover_depth=20,
         effort=20,
     ),
     Proof(
         name="storer",
         claim="streams hold; a write stays inside; nothing is under way when a job is done",
         harness=store,
-        depth=18,
+        depth=14,
+        cover_depth=24,
         effort=60,
     ),
 ]

@@ -51,12 +51,9 @@ class CoreHost:
     async def run(self) -> dict[str, Any]:
         """Run the whole trace; return what :func:`vrex_sim.core_jobs.decode` takes."""
         device, place = self.device, self.place
-        for name, value in self.given["knobs"].items():
-            device.set(name, value)
-        await self.registers.write(**self.given["settings"], **self._settings())
-        self._load()
-        for where in ("memory", "link"):
-            await device.drained(f"{where}_load")
+        await self.prepare()
+        self.put(place.starts["ring"], place.ring(self.given["lengths"], self.given["fences"]))
+        await device.drained("memory_load")
         began = device.cycle
         await self.registers.write(ring_tail=place.jobs)
         for done in range(place.jobs):
@@ -65,8 +62,40 @@ class CoreHost:
         ended = device.cycle
         results = {"began": began, "cycles": ended - began, **await self._results()}
         out = place.starts["out"]
-        results["attention"] = await self._dump(out, place.starts["k"] - out)
+        results["attention"] = await self.dump(out, place.starts["k"] - out)
         return results
+
+    async def prepare(self) -> None:
+        """Set the knobs and the registers; load all but the jobs."""
+        for name, value in self.given["knobs"].items():
+            self.device.set(name, value)
+        await self.settle()
+        self._load()
+        for where in ("memory", "link"):
+            await self.device.drained(f"{where}_load")
+
+    async def settle(self, **others: int) -> None:
+        """Write the settings of the run, and ``others``: after a reset they are gone."""
+        self.registers = Registers(self.device, "s_axil", CORE.address)
+        await self.registers.write(**self.given["settings"], **self._settings(), **others)
+
+    async def submit(self, index: int, job: dict[str, Any]) -> None:
+        """Put the run's job number ``index`` into the ring, and start it."""
+        lines, place = self.place.descriptor(job), self.place
+        at = (index & (1 << place.ring_log2) - 1) * len(lines)
+        self.put(place.starts["ring"] + at, lines)
+        await self.device.drained("memory_load")
+        await self.registers.write(ring_tail=index + 1 & 0xFFFF)
+
+    def put(self, line: int, lines: Bytes) -> None:
+        """Write lines [n, bytes] of device memory."""
+        self._send("memory", np.arange(line, line + len(lines)), lines)
+
+    async def dump(self, line: int, count: int) -> Bytes:
+        """Return ``count`` lines of device memory."""
+        addresses = np.arange(line, line + count, dtype="<u4")[:, None].view(np.uint8)
+        self.device.send("memory_dump", addresses)
+        return await self.device.packets("memory_dumped", count)
 
     def _settings(self) -> dict[str, int]:
         """Return what the registers say of the run."""
@@ -83,7 +112,7 @@ class CoreHost:
             "score_temperature": int(math.log2(temperature)) & 15,
             "policy": given["policy"],
             "resident_room": given["room"],
-            "link_limit": LINK_LIMIT,
+            "link_limit": given.get("link_limit", LINK_LIMIT),
             "ring_log2": self.place.ring_log2,
             "write_statuses": 1,
             **{name: at[name] for name in ("planes", "transient", "ring", "statuses")},
@@ -93,24 +122,14 @@ class CoreHost:
         """Put everything into device memory, and what the heads hold already."""
         given, place, at = self.given, self.place, self.place.starts
         for name in ("q", "q_score", "k", "v", "k_hash"):
-            self._put(at[name], place.lines(given[name]))
-        self._put(at["planes"], place.planes(given["planes"]))
-        self._put(at["ring"], place.ring(given["lengths"], given["fences"]))
+            self.put(at[name], place.lines(given[name]))
+        self.put(at["planes"], place.planes(given["planes"]))
         for where in ("memory", "link"):
             self._send(where, given[f"{where}_addresses"], given[f"{where}_lines"])
-
-    def _put(self, line: int, lines: Bytes) -> None:
-        self._send("memory", np.arange(line, line + len(lines)), lines)
 
     def _send(self, where: str, addresses: NDArray[np.int64], lines: Bytes) -> None:
         packed = addresses.astype("<u4")[:, None].view(np.uint8)
         self.device.send(f"{where}_load", np.hstack([packed, lines]))
-
-    async def _dump(self, line: int, count: int) -> Bytes:
-        """Return ``count`` lines of device memory."""
-        addresses = np.arange(line, line + count, dtype="<u4")[:, None].view(np.uint8)
-        self.device.send("memory_dump", addresses)
-        return await self.device.packets("memory_dumped", count)
 
     async def _results(self) -> dict[str, Any]:
         status = await self.registers.read("status")

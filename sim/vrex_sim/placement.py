@@ -128,14 +128,17 @@ class Placement:
         ``lengths`` [F]: live tokens; with ``fences`` the first job of each layer waits until all
         before it have ended.
         """
-        size = 2 * self.config.lxe.side
-        packer, lines = Packer(DESCRIPTOR), self.regions.job_lines
         jobs = [
-            packer.pack(self.job(f, h, int(lengths[f]), fence=fences and h % self.layer_heads == 0))
+            self.job(f, h, int(lengths[f]), fence=fences and h % self.layer_heads == 0)
             for f in range(self.frames)
             for h in range(self.kv_heads)
         ]
-        packed = b"".join(job.to_bytes(size * lines, "little") for job in jobs)
+        return np.concatenate([self.descriptor(job) for job in jobs])
+
+    def descriptor(self, job: dict[str, Any]) -> Bytes:
+        """Return a job as the lines of the ring that it takes."""
+        size, lines = self.regions.line_bytes, self.regions.job_lines
+        packed = Packer(DESCRIPTOR).pack(job).to_bytes(size * lines, "little")
         return np.frombuffer(packed, np.uint8).reshape(-1, size)
 
     def name_of(self, job: int) -> str:

@@ -96,6 +96,13 @@ def test_a_line_a_cycle(write, lines):
     assert moved == list(range(moved[0], moved[0] + 9 * lines))
 
 
+def test_a_second_completion_of_a_transfer_under_way():
+    """The first transfer waits for its completion, so the second's other one finds it there."""
+    wanted = [{"write": 0, "address": 0, "lines": 1, "plan": plan} for plan in ("mute", "twice")]
+    got = run(wanted, delay=0)
+    assert got["results"] == ["LINK_LATE"] * 2 and got["unknown"] == 1
+
+
 def test_a_link_that_takes_nothing():
     """Every transfer ends; when the link comes back it has its packets, and all is well."""
     wanted = transfers(random.Random(8), 60)

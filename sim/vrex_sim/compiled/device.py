@@ -19,6 +19,7 @@ _WORD = ctypes.c_uint64
 _API = {
     "vrex_new": ([], ctypes.c_void_p),
     "vrex_delete": ([ctypes.c_void_p], None),
+    "vrex_reset": ([ctypes.c_void_p], None),
     "vrex_stream": (
         [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int64, ctypes.c_double, ctypes.c_char_p],
         None,
@@ -77,6 +78,11 @@ class CompiledDevice(Device):
         """Free the model."""
         if getattr(self, "_model", None):
             self._library.vrex_delete(self._model)
+
+    def reset(self) -> None:
+        """Reset the device in whatever it does; what it was sent and gave is forgotten."""
+        self._library.vrex_reset(self._model)
+        self.forget()
 
     def set(self, name: str, value: int) -> None:
         """Write a plain input port."""

@@ -14,6 +14,7 @@ using Device = Loop<Model>;
 double sc_time_stamp() { return 0; }
 
 API Device* vrex_new() { return new Device; }
+API void vrex_reset(Device* device) { device->reset(); }
 API void vrex_delete(Device* device) { delete device; }
 
 // `state` is that of a Mersenne Twister as libstdc++ reads it: 624 words and the position.

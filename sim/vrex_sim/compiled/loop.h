@@ -42,6 +42,15 @@ struct Stream {
         held.resize(bytes);
     }
 
+    void drop() {
+        beats.clear();
+        cycles.clear();
+        head = 0;
+        done = 0;
+        on = holds = false;
+        *(input ? valid : ready) = 0;
+    }
+
     // Draws as Python's random.random() does, so that pauses are those of vrex_sim.drivers.
     bool pauses() {
         if (pause == 0) return false;
@@ -116,6 +125,13 @@ struct Loop {
 
     Loop() : streams(model.streams()), plain(model.plain()), moves(streams.size()) {
         for (Stream& stream : streams) stream.start();
+        reset();
+    }
+
+    // Reset the model; what streams held is dropped.
+    void reset() {
+        for (Stream& stream : streams) stream.drop();
+        moved = cycle;
         *model.rst() = 1;
         for (int i = 0; i < 2; ++i) {
             clock(0);

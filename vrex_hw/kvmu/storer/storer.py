@@ -57,10 +57,9 @@ class Storer(wiring.Component):
     is under way is waited for. The memory ports take a burst only within the state's counts,
     means, sinks and window.
 
-    Cycles, where nothing waits: 2 for a line's way through, 4 * chunks a token at most (a line
-    read and one written in each), 10 between the last write and the first read of a cluster;
-    2 * chunks a token of a sealed cluster, but those that the mean unit takes for its keys, which
-    then divides while the next cluster is read.
+    Cycles, where nothing waits: 2 * chunks a token; 5 from the last write's ``done`` to the first
+    line asked for; 2 * chunks * n + 3 for a sealed cluster of n tokens, or what the mean unit takes
+    for its keys if that is more, which then divides while the next cluster is read.
 
     Source: paper (reordering while storing, offload of the oldest); the layout, the checks and
     the order are our decision.

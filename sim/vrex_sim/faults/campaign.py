@@ -1,0 +1,93 @@
+"""Session after session until so many faults have been made; resumed where it stopped."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from resv_ref import generator
+from resv_ref import run as reference
+from vrex import HardwareError, Params, UserError
+from vrex_hw.config import CONFIGS
+from vrex_hw.models.system import emit
+from vrex_sim import engine_rtl, sizing
+from vrex_sim.core_jobs import CoreJobs
+from vrex_sim.faults.session import Session
+
+CONFIG = CONFIGS["tiny"]
+PARAMS = Params(recent_window=12, join_window=8, cluster_cap=3, n_sinks=3, k_min=2, k_max=5)
+FRAMES, TOKENS, Q_HEADS, KV_HEADS, DIMENSION = 12, 4, 4, 2, 16
+FAULTS_OF_A_SESSION = 20
+
+
+@dataclass
+class Counts:
+    """What a campaign has seen: faults made, met and flagged, by kind; the session to come."""
+
+    made: Counter[str] = field(default_factory=Counter)
+    met: Counter[str] = field(default_factory=Counter)
+    flagged: Counter[str] = field(default_factory=Counter)
+    seed: int = 1
+
+
+class Campaign:
+    """Random faults over random jobs of a small system, compiled.
+
+    ``keep``: a file in which the counts are kept after each session; one that is there already is
+    gone on with. Raises :class:`~vrex.UserError` if it cannot be read.
+    """
+
+    def __init__(self, keep: Path | None = None, seed: int = 1) -> None:
+        """Prepare the stream, its expected output and the Verilog."""
+        self._keep = keep
+        self.counts = Counts(seed=seed) if keep is None or not keep.exists() else _read(keep)
+        self._trace = generator.generate(
+            FRAMES, TOKENS, Q_HEADS, KV_HEADS, DIMENSION, 1, PARAMS, text_steps=0
+        )
+        sizes: dict[str, Any] = sizing.arithmetic(CONFIG)
+        self._expected, _ = reference.run(self._trace, PARAMS, "exact", **sizes)
+        place = CoreJobs(config=CONFIG, params=PARAMS, trace=self._trace).placement
+        memory, host = engine_rtl.lines(place)
+        self._verilog = emit(CONFIG, 2 * memory, host)
+
+    def run(self, faults: int, tell: Callable[[int, int], object] = lambda *_: None) -> Counts:
+        """Go on until ``faults`` have been made in all; ``tell`` hears how many.
+
+        Raises :class:`~vrex.HardwareError`, which names the session, for what must not be.
+        """
+        counts = self.counts
+        while counts.made.total() < faults:
+            session = Session(CONFIG, self._verilog, self._trace, self._expected, counts.seed)
+            try:
+                session.begin()
+                for _ in range(FAULTS_OF_A_SESSION):
+                    outcome = session.fault()
+                    counts.made[outcome.kind] += 1
+                    counts.met[outcome.kind] += outcome.met
+                    counts.flagged[outcome.kind] += outcome.flagged
+                session.end()
+            except HardwareError as error:
+                raise HardwareError(f"session {counts.seed}: {error}") from error
+            counts.seed += 1
+            if self._keep is not None:
+                _write(self._keep, counts)
+            tell(counts.made.total(), faults)
+        return counts
+
+
+def _read(path: Path) -> Counts:
+    try:
+        values = json.loads(path.read_text())
+        counters = {name: Counter(values[name]) for name in ("made", "met", "flagged")}
+        return Counts(**counters, seed=int(values["seed"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"{path}: not a campaign's counts; delete it to begin anew") from None
+
+
+def _write(path: Path, counts: Counts) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(json.dumps(asdict(counts)))
+    unfinished.replace(path)

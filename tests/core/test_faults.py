@@ -1,0 +1,44 @@
+"""A short campaign of faults; `vrex soak` makes ten thousand."""
+
+import json
+
+import pytest
+
+from vrex import HardwareError, UserError
+from vrex_sim.faults import Campaign
+from vrex_sim.faults import session as sessions
+
+
+@pytest.fixture(scope="module")
+def campaign():
+    return Campaign()
+
+
+def test_nothing_wrong_goes_unflagged(campaign):
+    counts = campaign.run(60)
+    assert counts.made.total() == 60
+    assert counts.met.total() > 20
+    assert counts.flagged.total() > 10
+
+
+def test_a_wrong_output_would_be_seen(campaign, monkeypatch):
+    wrong = campaign._expected["attn_out"].clone()
+    wrong[0, 1, 2, 3] += 1
+    monkeypatch.setitem(campaign._expected, "attn_out", wrong)
+    campaign.counts.seed = 1
+    with pytest.raises(
+        HardwareError, match=r"session 1: .*frame 0 of head 1 is wrong, not flagged"
+    ):
+        campaign.run(campaign.counts.made.total() + 20)
+
+
+def test_a_stray_write_would_be_seen(campaign, monkeypatch):
+    monkeypatch.setattr(sessions.Session, "_lines", lambda self: [self._place.starts["out"]])
+    with pytest.raises(HardwareError, match="outside of every region was written"):
+        campaign.run(campaign.counts.made.total() + 20)
+
+
+def test_counts_that_cannot_be_read_are_refused(tmp_path):
+    (tmp_path / "soak.json").write_text(json.dumps({"made": 3}))
+    with pytest.raises(UserError, match="delete it to begin anew"):
+        Campaign(tmp_path / "soak.json")
