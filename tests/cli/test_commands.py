@@ -47,7 +47,7 @@ def test_run_writes_every_tensor_and_all_parameters(vrex, tmp_path, stream, engi
 
 def test_a_run_in_hardware_tells_where_its_cycles_went(vrex, tmp_path, stream):
     output = tmp_path / "out.safetensors"
-    windows = ["--set", "recent_window=12", "--set", "join_window=12"]
+    windows = ["--set", "recent_window=12", "--set", "join_window=12", "--set", "cluster_cap=8"]
     options = ["--engine", "compiled", "--config", "tiny", *windows]
     result = vrex("run", stream, *options, "--json", "-o", output)
     assert result.code == 0
