@@ -28,7 +28,7 @@ def verilog_ports(text, top):
 def test_files_ports_and_hashes(top, tmp_path):
     paths = generate(TINY, top=top, out_dir=tmp_path / "a" / "b")
     names = [path.name for path in paths]
-    header = ["vrex_kvpu.h"] if top in ("core", "kvpu") else []
+    header = [f"vrex_{top}.h"] if top in ("core", "kvpu") else []
     assert names == [f"{top}.v", *header, "manifest.json"]
     assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == sorted(names)
     manifest = json.loads(paths[-1].read_text())
