@@ -32,8 +32,9 @@ class Activity:
         words = np.zeros((len(beats), 8), np.uint8)
         words[:, : beats.shape[1]] = beats
         packed = words.view("<u8")[:, 0]
-        starts = (packed & 0xFFFFFFFF).astype(np.int64)
-        bits = (packed >> 32).astype(np.int64)
+        # From reset to the first change nothing works.
+        starts = np.append(0, (packed & 0xFFFFFFFF).astype(np.int64))
+        bits = np.append(0, (packed >> 32).astype(np.int64))
         works = (bits[:, None] >> np.arange(len(UNITS)) & 1).astype(bool)
         ends = np.append(starts[1:], given["began"] + given["cycles"])
         during = ends > given["began"]

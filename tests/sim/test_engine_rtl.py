@@ -55,7 +55,7 @@ SHAPES = {
     "one token a frame": {"tokens": 1, "frames": 40, "seed": 5},
     "text steps": {"text_steps": 6, "frames": 16, "seed": 6},
     "nothing is ever sealed": {"frames": 3, "seed": 7},
-    "a frame of sinks": {"frames": 8, "params": SMALL.replace(n_sinks=9), "seed": 8},
+    "a frame of sinks": {"frames": 8, "params": SMALL.replace(n_sinks=8), "seed": 8},
     "fewer planes": {"params": SMALL.replace(n_hyperplanes=20, hamming_threshold=4), "seed": 9},
     "no cap, all of the row": {"params": SMALL.replace(k_max=None, wicsum_ratio=1.0), "seed": 10},
     "the cap bites": {"params": SMALL.replace(wicsum_ratio=1.0), "seed": 13},
@@ -210,7 +210,12 @@ def test_hardware_is_sized_for_a_trace():
     told = []
     got, summary = engine_rtl.run(
         trace,
-        config=dataclasses.replace(sized, lxe=TINY.lxe, wtu=TINY.wtu),
+        config=dataclasses.replace(
+            sized,
+            lxe=TINY.lxe,
+            wtu=TINY.wtu,
+            kvmu=dataclasses.replace(sized.kvmu, bus_bytes=TINY.kvmu.bus_bytes),
+        ),
         progress=lambda done, total: told.append((done, total)),
     )
     assert torch.equal(got["selected"], expected["selected"])
