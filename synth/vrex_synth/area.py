@@ -141,7 +141,7 @@ def figures(config: Config, liberty: Sequence[str | Path]) -> list[dict[str, Any
     from vrex_hw.kvpu.core import KVPU
 
     top = "kvpu"
-    units = {"hcu": f"{top}.hcu", "wtu": f"{top}.wtu", "kvpu": top}
+    units = {"hcu": f"{top}.engine.hcu", "wtu": f"{top}.engine.wtu", "kvpu": top}
     source = verilog.convert(KVPU(config), name=top)
     area = measure(source, top, [units["hcu"], units["wtu"]], liberty)
     values = [(f"area.{unit}_um2", round(area.um2[name], 1), "um2") for unit, name in units.items()]

@@ -13,7 +13,7 @@ from vrex_hw.kvmu.layouts import BURST, LINE
 
 ID_BITS = 4
 """Bits of an AXI ID: the number of the client, so a port has 16 at most."""
-OUTSTANDING = 16
+OUTSTANDING = 64
 """Bursts of a client that may wait for their answer when writing."""
 
 CHOSEN = data.StructLayout({"client": ID_BITS, "address": LINE, "lines": BURST, "outside": 1})
