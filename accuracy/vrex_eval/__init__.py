@@ -1,0 +1,1 @@
+"""How well ReSV and its rivals find what matters: one interface, every method."""

@@ -1,0 +1,1 @@
+"""Procedural streams of video with questions, and a small model trained on them."""
