@@ -9,9 +9,10 @@ from amaranth.lib.wiring import Out, connect, flipped
 
 from vrex_hw import axi
 from vrex_hw.config import Config
-from vrex_hw.core.feeder import Feeder
+from vrex_hw.core.feeder import FEED, Feeder
 from vrex_hw.core.jobs import Jobs
 from vrex_hw.core.ports import CoreSignature
+from vrex_hw.core.predictor import Predictor
 from vrex_hw.core.segments import Segments
 from vrex_hw.core.sequencer import Sequencer
 from vrex_hw.core.settings import SETTINGS
@@ -28,6 +29,7 @@ from vrex_hw.kvpu.layouts import ENTRY_BYTES
 from vrex_hw.lxe.layouts import Kind
 from vrex_hw.lxe.lxe import LXE
 from vrex_hw.memory import ReadPort, WritePort
+from vrex_hw.merge import Merge
 from vrex_hw.registers import CORE
 from vrex_hw.registers.block import RegisterBlock
 from vrex_hw.registers.core import JOB
@@ -65,6 +67,7 @@ class Core(wiring.Component):
         config = self._config
         m.submodules.registers = registers = RegisterBlock(CORE, config)
         m.submodules.jobs = jobs = Jobs(config)
+        m.submodules.predictor = predictor = Predictor(config)
         m.submodules.sequencer = sequencer = Sequencer(config)
         m.submodules.statuses = statuses = Statuses(config)
         m.submodules.table = table = Table(config)
@@ -77,27 +80,35 @@ class Core(wiring.Component):
         m.submodules.writer = writer = Writer(config)
         settings = Signal(SETTINGS)
         m.d.comb += [settings[n].eq(registers.settings[n]) for n in SETTINGS.members]
-        m.d.comb += sequencer.settings.eq(settings)
+        m.d.comb += [sequencer.settings.eq(settings), predictor.settings.eq(settings)]
 
-        self._jobs(m, registers, settings, jobs, sequencer, statuses)
+        self._jobs(m, registers, settings, jobs, predictor, sequencer, statuses)
         self._steps(m, sequencer, table, segments, retriever, storer)
-        self._predict(m, sequencer, lxe, engine, retriever, storer)
-        self._attend(m, settings, sequencer, segments, feeder, lxe, writer, statuses)
-        readers = [jobs.read, table.read, feeder.read_rows, storer.read, feeder.read_matrix]
+        self._predict(m, predictor, sequencer, lxe, engine, retriever, storer)
+        self._attend(m, settings, predictor, sequencer, segments, feeder, lxe, writer, statuses)
+        readers = [jobs.read, predictor.read, table.read, feeder.read_rows, storer.read]
         writers = [statuses.write, table.write, storer.write, writer.port, retriever.write]
-        self._memory(m, readers, writers)
+        self._memory(m, [*readers, feeder.read_matrix], writers)
         link = self._link(m, settings, sequencer, retriever, storer)
         self._count(m, registers, statuses, engine, retriever, storer, link)
-        self._report(m, registers, sequencer, statuses, jobs, lxe, link)
+        self._report(m, registers, predictor, sequencer, statuses, jobs, lxe, link)
         self._watch(m, lxe, engine, table, retriever, storer)
         return m
 
     def _jobs(
-        self, m: Module, registers: Any, settings: Any, jobs: Any, sequencer: Any, statuses: Any
+        self,
+        m: Module,
+        registers: Any,
+        settings: Any,
+        jobs: Any,
+        predictor: Any,
+        sequencer: Any,
+        statuses: Any,
     ) -> None:
         """Jobs from registers and ring to the sequencer, their ends to the statuses."""
         connect(m, flipped(self.s_axil), registers.bus)
-        connect(m, jobs.o, sequencer.job)
+        connect(m, jobs.o, predictor.job)
+        connect(m, predictor.o, sequencer.job)
         connect(m, sequencer.ended, statuses.ended)
         connect(m, statuses.status, flipped(self.status))
         m.d.comb += [jobs.job[name].eq(registers.settings[f"job_{name}"]) for name in JOB]
@@ -110,6 +121,10 @@ class Core(wiring.Component):
             statuses.ring_log2.eq(settings.ring_log2),
             statuses.enable.eq(settings.write_statuses),
             sequencer.idle.eq(~statuses.busy),
+            sequencer.asked.eq(predictor.asked),
+            sequencer.chunks_log2.eq(predictor.chunks_log2),
+            predictor.same.eq(sequencer.same),
+            predictor.quiet.eq(sequencer.quiet),
         ]
 
     def _steps(
@@ -139,7 +154,14 @@ class Core(wiring.Component):
         ]
 
     def _predict(
-        self, m: Module, sequencer: Any, lxe: Any, engine: Any, retriever: Any, storer: Any
+        self,
+        m: Module,
+        predictor: Any,
+        sequencer: Any,
+        lxe: Any,
+        engine: Any,
+        retriever: Any,
+        storer: Any,
     ) -> None:
         """Hash bits and weights to the engine, what it finds to the KVMU and to who looks on."""
         m.submodules.hash_fork = hashes = Fork(lxe.hash.p.shape(), 3)
@@ -154,7 +176,7 @@ class Core(wiring.Component):
         connect(m, assigns.o[0], storer.assign)
         connect(m, unions.o[0], retriever.selected)
         connect(m, sequencer.cluster, engine.cluster)
-        connect(m, sequencer.select, engine.select)
+        connect(m, predictor.select, engine.select)
         connect(m, engine.m_axis_row, flipped(self.m_axis_row))
         bits, row, entry = engine.s_axis_hash, engine.s_axis_row, sequencer.open_cluster.p.entry
         open_table, assign, selected = (
@@ -203,6 +225,7 @@ class Core(wiring.Component):
         self,
         m: Module,
         settings: Any,
+        predictor: Any,
         sequencer: Any,
         segments: Any,
         feeder: Any,
@@ -211,14 +234,17 @@ class Core(wiring.Component):
         statuses: Any,
     ) -> None:
         """The LXE between feeder and writer; an attention ends when both have."""
-        connect(m, sequencer.feed, feeder.feed)
+        m.submodules.feeds = feeds = Merge(FEED)
+        connect(m, predictor.feed, feeds.i[0])
+        connect(m, sequencer.feed, feeds.i[1])
+        connect(m, feeds.o, feeder.feed)
         connect(m, feeder.segments, segments.port)
         connect(m, feeder.command, lxe.command)
         connect(m, feeder.activation, lxe.activation)
         connect(m, feeder.matrix, lxe.matrix)
         connect(m, lxe.attention, writer.attention)
         connect(m, lxe.report, flipped(self.report))
-        chunks_log2 = sequencer.chunks_log2
+        chunks_log2 = predictor.chunks_log2
         m.submodules.writes = writes = SyncFIFO(width=WRITE.size, depth=ATTENDS)
         m.submodules.attended = attended = SyncFIFO(width=FAULT, depth=ATTENDS)
         fed, done = feeder.fed, writer.done
@@ -240,8 +266,10 @@ class Core(wiring.Component):
             writer.job.p.eq(writes.r_data),
             writes.r_en.eq(writer.job.ready),
             fed.ready.eq(1),
-            sequencer.fed.valid.eq(fed.valid),
-            sequencer.fed.p.eq(fed.p),
+            predictor.scored.valid.eq(fed.valid & (fed.p.kind == Kind.SCORE)),
+            predictor.scored.fault.eq(fed.p.fault),
+            sequencer.hashed.valid.eq(fed.valid & (fed.p.kind == Kind.HASH)),
+            sequencer.hashed.fault.eq(fed.p.fault),
             attended.w_data.eq(fed.p.fault),
             attended.w_en.eq(fed.valid & (fed.p.kind == Kind.ATTEND)),
             statuses.attended.valid.eq(attended.r_rdy & done.valid),
@@ -324,6 +352,7 @@ class Core(wiring.Component):
         self,
         m: Module,
         registers: Any,
+        predictor: Any,
         sequencer: Any,
         statuses: Any,
         jobs: Any,
@@ -339,7 +368,7 @@ class Core(wiring.Component):
             events.nonfinite_score.eq(lxe.nonfinite.score),
             events.nonfinite_attend.eq(lxe.nonfinite.attend),
             events.nonfinite_mean.eq(lxe.nonfinite.mean),
-            events.busy.eq(sequencer.busy | jobs.waits),
+            events.busy.eq(predictor.busy | ~sequencer.quiet | jobs.waits),
             events.full.eq(jobs.full),
             events.dropped.eq(jobs.dropped),
             events.done.eq(statuses.done),
