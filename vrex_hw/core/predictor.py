@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from vrex_hw.config import Config
 from vrex_hw.core.check import Check
-from vrex_hw.core.feeder.layouts import FEED
+from vrex_hw.core.feeder.layouts import FEED, READ
 from vrex_hw.core.jobs import JOB
 from vrex_hw.core.settings import SETTINGS
 from vrex_hw.hcu.loader import MOST_CLUSTERS
@@ -25,8 +25,6 @@ PREDICTED = data.StructLayout(
 
 ``sinks``: the stream's first tokens that are stored already; ``skip``: how many of the frame's
 are sinks; ``out_lines`` as :class:`~vrex_hw.core.check.Check` tells; ``fault`` so far."""
-READ = data.StructLayout({"valid": 1, "fault": FAULT})
-"""All that a feed job reads has come from memory, or could not."""
 
 
 class Predictor(wiring.Component):

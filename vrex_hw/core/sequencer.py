@@ -8,9 +8,9 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from vrex_hw.config import Config
 from vrex_hw.core.attends import Attends
-from vrex_hw.core.feeder.layouts import FEED
+from vrex_hw.core.feeder.layouts import FEED, READ
 from vrex_hw.core.open_walk import OPEN_CLUSTER, OpenWalk
-from vrex_hw.core.predictor import PREDICTED, READ
+from vrex_hw.core.predictor import PREDICTED
 from vrex_hw.core.settings import SETTINGS
 from vrex_hw.core.statuses import ENDED
 from vrex_hw.core.writer import WRITE
@@ -93,7 +93,7 @@ class Sequencer(wiring.Component):
                 "attend": Out(stream.Signature(WRITE)),
                 "hashed": In(READ),
                 "bank": Out(1),
-                "clear": Out(1),
+                "empty": Out(1),
                 "segment": Out(stream.Signature(SEGMENT)),
                 "columns": In(COLUMN_BITS),
                 "retrieve": Out(stream.Signature(RETRIEVE)),
@@ -266,7 +266,7 @@ class Sequencer(wiring.Component):
         """Fetch what was selected, list what the frame attends, keep its attention for later."""
         segment, entry = self.segment, walk.cluster.p.entry
         with m.State("BANK"):
-            m.d.comb += self.clear.eq(1)
+            m.d.comb += self.empty.eq(1)
             with m.If(attends.free):
                 m.next = "SINKS"
         with m.State("SINKS"):
