@@ -199,7 +199,7 @@ def test_a_fence_behind_jobs_that_fail(system):
 
 @pytest.mark.parametrize("pause", PAUSES)
 def test_a_start_that_finds_the_queue_full_is_dropped(system, pause):
-    """One job runs, as many as the queue holds wait, two more are dropped; the ring's come later."""
+    """One runs, as many as the queue holds wait, two more are dropped. The ring's come later."""
     bed = Bed(system, pause=pause, seed=9, memory_latency=255)
     depth = TINY.kvmu.jobs
     jobs = [bed.job(frame, head) for frame in range(4) for head in range(KV_HEADS)]
