@@ -67,6 +67,29 @@ def test_the_ring_goes_round(system, pause):
     bed.run(scenario())
 
 
+def test_the_count_of_the_ring_wraps(system):
+    """At 65,536 jobs: those before are none that can be, which takes the least time."""
+    bed = Bed(system, pause=0.0, seed=12, memory_latency=0)
+
+    async def scenario():
+        await bed.begin(ring_log2=1, write_statuses=0)
+        await bed.frames(0, 0)
+        for tail in (0x8000, 0xFFFD):
+            bad = [bed.job(1, 0, group=0)] * 2
+            await bed.ring(*bad)
+            await bed.ends()
+            await bed.write(ring_tail=tail)
+            await bed.device.packets("status", tail - bed.started)
+            bed.started = tail
+        for frame in range(1, 7):
+            await bed.frames(0, frame)
+        assert bed.started == 0x10003
+        assert await bed.read("jobs_ended") == 0x10003
+        assert await bed.read("ring_tail") == 3
+
+    bed.run(scenario())
+
+
 def test_statuses_are_not_written_where_none_are_wanted(system):
     bed = Bed(system, seed=4)
     at = bed.place.starts["statuses"]
