@@ -151,7 +151,7 @@ class Session:
         return any((lines != CANARY).any() for lines in found)
 
     async def _frame(self, head: int) -> int:
-        """Return the frame that comes next for ``head``, by its header, spoilt; begin it anew if busy."""
+        """Return the frame that comes next for ``head``, by its header; begin it anew if busy."""
         place = self._place
         lines = await self._host.dump(place.state(head), 1)
         header = Packer(HEADER).unpack(int.from_bytes(lines[0].tobytes(), "little"))
