@@ -1,11 +1,15 @@
-"""What tests of every folder share."""
+"""What tests of every folder share; `play` is imported by its name."""
 
+import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from amaranth.hdl import Elaboratable
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from resv_ref import run as reference
 from resv_ref.run import Progress
 from resv_ref.summary import summarise
 from resv_ref.trace import Trace
-from vrex import Params
+from vrex import Params, UserError
 from vrex_hw.config import Config
-from vrex_hw.models.system import TOP, emit
+from vrex_hw.models.system import TOP, capacity, emit
 from vrex_sim import jobs, ports, runner, sizing, timeline, waves
 from vrex_sim.activity import Activity
 from vrex_sim.compare import MismatchError
@@ -77,9 +77,14 @@ def run(
     setup = setup or Setup()
     if picture is not None:
         timeline.check(picture)
+    told: dict[str, Any] = {"params": params, "trace": layers.merge(trace), "layers": trace.layers}
+    told |= {"setup": setup, "before": before}
     if config is not None:
         sizing.check_fits(trace, params, config, setup.room)
-    arithmetic = sizing.arithmetic(config or sizing.size_for(trace, params, 0, setup.room))
+    least = config or sizing.size_for(trace, params, 0, setup.room)
+    least.require_core()
+    _placed(CoreJobs(config=least, **told).placement, verilog)
+    arithmetic = sizing.arithmetic(least)
     frames = trace.frames
     if expected is None:
         tell = _part(progress, 0, frames)
@@ -88,14 +93,8 @@ def run(
         expected = layers.join(expected)
     config = config or size(trace, params, expected, setup.room)
     sizing.check_clusters(config, *_clusters(expected))
-    work = CoreJobs(
-        config=config,
-        params=params,
-        trace=layers.merge(trace),
-        layers=trace.layers,
-        setup=setup,
-        before=before,
-    )
+    work = CoreJobs(config=config, **told)
+    _placed(work.placement, verilog)
     verilog = verilog or emit(config, *lines(work.placement))
     arguments = {
         **work.arguments(),
@@ -109,15 +108,25 @@ def run(
     activity = Activity.of(given)
     if picture is not None:
         timeline.draw(activity, work.placement, given["status_cycle"], picture)
-    least = least_cycles(config, work.trace, params, expected, work.stored)
-    told = figures(work.placement, given, activity, least)
+    floor = least_cycles(config, work.trace, params, expected, work.stored)
     summary = {
         **summarise(work.trace, expected),
-        **told,
+        **figures(work.placement, given, activity, floor),
         "setup": work.told,
         "mismatches": 0,
     }
     return tensors, {**summary, "metadata": reference.metadata(params, ENGINES, **arithmetic)}
+
+
+def _placed(placement: Placement, verilog: str | None) -> None:
+    """Raise :class:`~vrex.UserError` unless the core, and the system if it is given, has room."""
+    placement.check()
+    if verilog is None:
+        return
+    needs = placement.starts["end"], placement.host_lines
+    for where, has, need in zip(("memory", "host"), capacity(verilog), needs, strict=True):
+        if need > has:
+            raise UserError(f"the system has {has} lines of {where}: the run takes {need}")
 
 
 def _compared(

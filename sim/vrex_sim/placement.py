@@ -7,12 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vrex import UserError
 from vrex_hw.config import Config
-from vrex_hw.kvmu.layouts import DESCRIPTOR
+from vrex_hw.kvmu.layouts import DESCRIPTOR, LINE
 from vrex_hw.kvmu.regions import Regions
 from vrex_sim.packer import Packer
 from vrex_sim.ports import Bytes
 
+MOST = 65_535
+"""Of what a descriptor has 16 bits for."""
+MOST_JOBS = 1 << 15
+"""Jobs of the largest ring."""
+SHORTER = "make frames shorter"
 Words = NDArray[np.uint16]
 """Bits of BF16 numbers."""
 
@@ -94,6 +100,32 @@ class Placement:
     def state_stride(self) -> int:
         """Lines from one head's state to the next one's."""
         return self.starts["transient"] // self.kv_heads
+
+    def check(self) -> None:
+        """Raise :class:`~vrex.UserError`, naming the value, for a run that the core cannot be told.
+
+        A descriptor has so many bits for rows and strides, an address of memory so many, and the
+        ring so many jobs.
+        """
+        name, group = self.config.name, self.q_heads // self.kv_heads
+        lines = min(1 << LINE, (1 << self.config.kvmu.address_bits) // self.regions.line_bytes)
+        for what, value, most, mend in (
+            ("jobs (frames times KV heads of all layers)", self.jobs, MOST_JOBS, "cut the trace"),
+            (
+                "rows of a job (T times query heads of a KV head)",
+                self.tokens * group,
+                MOST,
+                SHORTER,
+            ),
+            ("lines of a token's queries", self.q_heads * self.chunks, MOST, "leave layers out"),
+            ("lines of device memory", self.starts["end"], lines, "cut the trace"),
+            ("lines of the host", self.host_lines, 1 << LINE, "cut the trace"),
+        ):
+            if value > most:
+                raise UserError(
+                    f"configuration {name}: {what} is {value}: the core takes {most} at most, "
+                    f"so {mend}"
+                )
 
     def state(self, head: int) -> int:
         """Return the first line of a head's state."""

@@ -7,6 +7,7 @@ import pytest
 from vrex import HardwareError, UserError
 from vrex_sim.faults import Campaign
 from vrex_sim.faults import session as sessions
+from vrex_sim.faults.campaign import CONFIG
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +43,21 @@ def test_counts_that_cannot_be_read_are_refused(tmp_path):
     (tmp_path / "soak.json").write_text(json.dumps({"made": 3}))
     with pytest.raises(UserError, match="delete it to begin anew"):
         Campaign(tmp_path / "soak.json")
+
+
+def test_an_output_of_before_is_not_taken_for_a_new_one(campaign):
+    """Before a job its output is spoilt, also where the frame was done once before."""
+    session = sessions.Session(CONFIG, campaign._verilog, campaign._trace, campaign._expected, 1)
+    session.begin()
+    place = session._place
+
+    def own(frame):
+        lines = place.tensor(session._run(session._output(frame)), place.tokens, place.q_heads)
+        return lines[:, : place.q_heads // place.kv_heads]
+
+    for _ in range(place.frames + 2):
+        frame = session._run(session._frame(0))
+        assert (own(frame) == 0x101 * sessions.CANARY).all()
+        other = session._run(session._frame(1))
+        session._check("none", [frame, other], session._run(session._jobs([frame, other])))
+        assert (own(frame) != 0x101 * sessions.CANARY).all()

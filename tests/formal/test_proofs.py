@@ -1,6 +1,8 @@
 """Proofs go through, and go red for a broken unit, a vacuous claim or a missing tool."""
 
 import dataclasses
+import re
+from pathlib import Path
 
 import pytest
 from amaranth.hdl import Const, Module, Signal
@@ -18,6 +20,7 @@ from vrex_formal import (
     memory_part_proofs,
     proof,
     rules,
+    runner,
     sby,
     stream_proofs,
     wtu_proofs,
@@ -264,3 +267,10 @@ def test_a_walker_that_reads_the_token_behind_is_found(check):
         lambda: feed_proofs.walker(lambda config: Broken(Walker(config), "piece", behind)), depth=7
     )
     assert not result.holds and "walker" in result.verdict
+
+
+def test_the_page_lists_every_proof_and_no_other():
+    page = (Path(__file__).parents[2] / "docs" / "proofs.md").read_text()
+    cells = re.findall(r"^\| (`.*?) \|", page, re.M)
+    listed = [name for cell in cells for name in re.findall(r"`(.+?)`", cell)]
+    assert sorted(listed) == sorted(runner.PROOFS)

@@ -290,6 +290,23 @@ def test_a_trace_that_does_not_fit_is_refused(shape, says, monkeypatch):
         engine_rtl.run(stream(**shape), config=TINY)
 
 
+def test_what_no_core_can_be_told_is_refused_before_anything_runs(tiny, monkeypatch):
+    """A frame of more rows than a job has, chunks that are no power of two, too small a system."""
+    monkeypatch.setattr(engine_rtl.reference, "run", None)
+    wide = dataclasses.replace(TINY, hcu=dataclasses.replace(TINY.hcu, open=16384))
+    huge = stream(frames=1, tokens=16_000, q_heads=5, kv_heads=1)
+    with pytest.raises(UserError, match=r"rows of a job .* is 80000: the core takes 65535"):
+        engine_rtl.run(huge, config=wide)
+    odd = dataclasses.replace(TINY, head_dims=(24,))
+    with pytest.raises(UserError, match=r"head_dims has 24: it must be lxe.side, 8, times a power"):
+        engine_rtl.run(stream(d=24), config=odd)
+    with pytest.raises(UserError, match=r"head_dims has 160: it must be lxe.side, 64, times a p"):
+        engine_rtl.run(stream(frames=2, d=160))
+    large = stream(frames=400, tokens=16, kv_heads=4, d=16)
+    with pytest.raises(UserError, match=rf"has {1 << LINES_LOG2} lines of memory: the run takes"):
+        engine_rtl.run(large, config=TINY, verilog=tiny)
+
+
 def test_room_that_the_hardware_lacks_is_refused(monkeypatch):
     monkeypatch.setattr(engine_rtl.reference, "run", None)
     slots = TINY.kvmu.resident_slots

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from vrex import UserError
 from vrex_hw.config import CONFIGS
 from vrex_hw.kvmu.layouts import DESCRIPTOR
 from vrex_sim.packer import Packer
@@ -152,3 +153,30 @@ def test_planes_lie_tile_by_tile_chunk_by_chunk():
     assert found.shape == (24, 8)
     for line, (row, c) in zip(found, order, strict=True):
         assert np.array_equal(line, planes[row, 8 * c : 8 * c + 8])
+
+
+LIMITS = {
+    "jobs": ({"frames": 8192, "kv_heads": 4, "q_heads": 4}, {"frames": 8193}),
+    "rows of a job": ({"tokens": 13107, "q_heads": 5, "kv_heads": 1}, {"tokens": 13108}),
+    "lines of a token's queries": (
+        {"q_heads": 8191, "kv_heads": 8191, "head_dim": 64, "frames": 1},
+        {"q_heads": 8192, "kv_heads": 8192},
+    ),
+    "lines of device memory": (
+        {"q_heads": 4, "kv_heads": 1, "head_dim": 64, "frames": 20_000, "tokens": 111},
+        {"tokens": 112},
+    ),
+    "lines of the host": (
+        {"q_heads": 1, "kv_heads": 1, "head_dim": 64, "host_tokens": 1 << 28},
+        {"host_tokens": (1 << 28) + 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", LIMITS)
+def test_a_run_that_the_core_cannot_be_told_is_refused(what):
+    """At each limit it is taken, beyond it the message names it."""
+    fits, beyond = LIMITS[what]
+    place(**fits).check()
+    with pytest.raises(UserError, match=f"configuration tiny: {what}.* is .*: the core takes "):
+        place(**{**fits, **beyond}).check()

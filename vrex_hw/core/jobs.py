@@ -23,8 +23,9 @@ class Jobs(wiring.Component):
     ``start`` queues ``job`` unless the queue is ``full``, when it is ``dropped``. The ring has
     2^``ring_log2`` jobs from line ``ring`` on, each a :data:`DESCRIPTOR` in
     :attr:`~vrex_hw.kvmu.regions.Regions.job_lines` lines. Jobs up to ``tail``, a count modulo
-    2^16, are read one by one while there is room. Latency: a cycle from a start to ``o``; from
-    the ring that of memory and 3 cycles. Source: our decision.
+    2^16, are read one by one while there is room. ``waits``: some job was asked for that has not
+    left. Latency: 2 cycles from a start to ``o``; from the ring that of memory and 6 cycles.
+    Source: our decision.
     """
 
     def __init__(self, config: Config) -> None:
@@ -92,5 +93,6 @@ class Jobs(wiring.Component):
                 with m.If(fifo.w_rdy):
                     m.d.sync += head.eq(head + 1)
                     m.next = "REST"
-        m.d.comb += self.waits.eq(~fsm.ongoing("REST") | (head != self.tail) | fifo.r_rdy)
+        # What was queued is not ready at once, and must not look like rest meanwhile.
+        m.d.comb += self.waits.eq(~fsm.ongoing("REST") | (head != self.tail) | fifo.level.any())
         return m

@@ -26,7 +26,8 @@ class Statuses(wiring.Component):
     lines at ``statuses``, if ``enable`` is high, and when it can be read it leaves on ``status``
     as well, and ``done`` pulses, with ``failed`` if the job has a fault; ``unwritten`` pulses if
     the line could not be written. ``last`` has the id and the fault of the job that ended last,
-    ``count`` the jobs that have ended. Source: our decision.
+    ``count`` the jobs that have ended. ``busy``: an end was taken and not told yet. Source: our
+    decision.
     """
 
     def __init__(self, config: Config) -> None:
@@ -101,5 +102,6 @@ class Statuses(wiring.Component):
                         self.last.fault.eq(status.fault),
                     ]
                     m.next = "REST"
-        m.d.comb += self.busy.eq(fifo.r_rdy | ~fsm.ongoing("REST"))
+        # What was queued is not ready at once, and must not look like rest meanwhile.
+        m.d.comb += self.busy.eq(fifo.level.any() | ~fsm.ongoing("REST"))
         return m

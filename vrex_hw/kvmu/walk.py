@@ -20,7 +20,8 @@ class Walk(wiring.Component):
 
     Clusters that are open lie in a ring: their lines are those that hold the numbers from
     ``sealed`` to ``opened`` - 1. ``sealed`` and ``opened`` are held while the walk lasts; it has
-    ended when ``line`` is not valid. A line a cycle, the first a cycle after ``begin``.
+    ended when ``line`` is not valid. A line a cycle, the first a cycle after ``begin``; once
+    ``sealed`` or ``opened`` has changed it means nothing until the next one.
     """
 
     def __init__(self, config: Config) -> None:
@@ -53,11 +54,11 @@ class Walk(wiring.Component):
             m.d.sync += [
                 word.eq(0),
                 words.eq((self.sealed + (1 << map_bits) - 1) >> map_bits),
-                number.eq(self.sealed >> open_bits << open_bits),
+                number.eq(self.sealed),
             ]
         with m.Elif(line.valid & line.ready):
             with m.If(in_map):
                 m.d.sync += word.eq(word + 1)
             with m.Else():
-                m.d.sync += number.eq(number + (1 << open_bits))
+                m.d.sync += number.eq((number >> open_bits) + 1 << open_bits)
         return m

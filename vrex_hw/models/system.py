@@ -1,5 +1,6 @@
 """A whole system to try the core in: the core, a device memory and a host link, with knobs."""
 
+import re
 from typing import Any
 
 from amaranth import Module, Signal
@@ -19,6 +20,7 @@ CHANGE = data.StructLayout({"cycle": 32, "activity": ACTIVITY})
 """What works from ``cycle`` (since reset, modulo 2^32) on."""
 CHANGES = 16
 """Changes of activity that wait to be taken."""
+_DEPTH = re.compile(r"\.DEPTH\(32'd(\d+)\),[^;]*?\) (storage|host) \(")
 OUTSIDE = ("s_axil", "irq", "status", "hash", "weights", "report")
 
 
@@ -96,3 +98,9 @@ class System(wiring.Component):
 def emit(config: Config, memory_lines: int, link_lines: int) -> str:
     """Return the Verilog of a system, module ``system``."""
     return verilog(System(config, memory_lines, link_lines), TOP)
+
+
+def capacity(verilog: str) -> tuple[int, int]:
+    """Return the lines of device memory and of the host that an emitted system has."""
+    depths = {name: int(depth) for depth, name in _DEPTH.findall(verilog)}
+    return depths["storage"], depths["host"]

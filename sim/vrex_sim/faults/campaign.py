@@ -50,7 +50,8 @@ class Campaign:
         self._expected, _ = reference.run(self._trace, PARAMS, "exact", **sizes)
         place = CoreJobs(config=CONFIG, params=PARAMS, trace=self._trace).placement
         memory, host = engine_rtl.lines(place)
-        self._verilog = emit(CONFIG, 2 * memory, host)
+        # Room behind the run, so that a stray write is seen.
+        self._verilog = emit(CONFIG, 2 * memory, 2 * host)
 
     def run(self, faults: int, tell: Callable[[int, int], object] = lambda *_: None) -> Counts:
         """Go on until ``faults`` have been made in all; ``tell`` hears how many.

@@ -23,7 +23,7 @@ from vrex_sim.ports import Bytes
 LINK_LIMIT = 3_000
 """Cycles after which a request to the host link is late."""
 CANARY = 0xA5
-"""What memory between and behind the parts holds."""
+"""What memory behind the parts holds, and outputs that are still to come."""
 KINDS = (
     "memory_read",
     "memory_write",
@@ -155,12 +155,22 @@ class Session:
         place = self._place
         lines = await self._host.dump(place.state(head), 1)
         header = Packer(HEADER).unpack(int.from_bytes(lines[0].tobytes(), "little"))
-        frame = header["tokens"] // place.tokens
-        if not header["busy"] and frame < place.frames:
-            return int(frame)
-        self._host.put(place.state(head), np.zeros((1, place.regions.line_bytes), np.uint8))
+        frame = int(header["tokens"]) // place.tokens
+        if header["busy"] or frame >= place.frames:
+            self._host.put(place.state(head), np.zeros((1, place.regions.line_bytes), np.uint8))
+            frame = 0
+        await self._spoil(frame, head)
+        return frame
+
+    async def _spoil(self, frame: int, head: int) -> None:
+        """Overwrite the output of a job, which may have been done before, with what is none."""
+        place = self._place
+        job = place.job(frame, head, place.tokens, fence=False)
+        size = job["group"] * place.chunks
+        for t in range(place.tokens):
+            spoilt = np.full((size, place.regions.line_bytes), CANARY, np.uint8)
+            self._host.put(job["out"] + t * job["q_stride"], spoilt)
         await self._device.drained("memory_load")
-        return 0
 
     async def _unknown(self) -> bool:
         """Return whether the link gave what nobody had asked for, since this was asked last."""

@@ -1,0 +1,270 @@
+"""The core as a host drives it: registers, rings, the interrupt, fences, a full queue."""
+
+import numpy as np
+import pytest
+from core_bed import CANARY, KV_HEADS, TINY, Bed
+
+from vrex_hw.core.ports import UNITS
+from vrex_hw.kvmu.layouts import STATUS, Fault
+from vrex_hw.registers import CORE
+from vrex_sim.packer import Packer
+
+PAUSES = [0.0, 0.4]
+
+
+@pytest.mark.parametrize("pause", PAUSES)
+def test_jobs_of_the_registers(system, pause):
+    """One after the other, then as many as wait, beside some of the ring."""
+    bed = Bed(system, pause=pause, seed=2)
+
+    async def scenario():
+        await bed.begin()
+        for frame in range(3):
+            for head in range(KV_HEADS):
+                await bed.start(bed.job(frame, head))
+                (status,) = await bed.ends()
+                assert status["fault"] == Fault.NONE
+                assert "done" in await bed.flags()
+                assert await bed.read("last_status") == frame * KV_HEADS + head
+        await bed.check()
+        for frame in (3, 5):
+            await bed.start(bed.job(frame, 0))
+            await bed.start(bed.job(frame, 1))
+            assert [status["fault"] for status in await bed.ends()] == [0, 0]
+            await bed.frames(0, frame + 1)
+            await bed.frames(1, frame + 1)
+        assert await bed.flags() == {"done"}
+        assert await bed.read("jobs_ended") == 14
+        assert (await bed.header(0))["tokens"] == (await bed.header(1))["tokens"] == 28
+
+    bed.run(scenario())
+
+
+@pytest.mark.parametrize("pause", PAUSES)
+def test_the_ring_goes_round(system, pause):
+    """A ring of four jobs, fed one to four at a time; each status lies where its job's turn is."""
+    bed = Bed(system, pause=pause, seed=3)
+    jobs = [bed.job(frame, head) for frame in range(8) for head in range(KV_HEADS)]
+    at = bed.place.starts["statuses"]
+
+    async def scenario():
+        await bed.begin(ring_log2=2)
+        bed.host.put(at, np.full((5, bed.place.regions.line_bytes), CANARY, np.uint8))
+        done = 0
+        for count in (1, 4, 2, 3, 4, 1, 1):
+            await bed.ring(*jobs[done : done + count])
+            for number, status in enumerate(await bed.ends(), done):
+                assert status["fault"] == Fault.NONE
+                line = await bed.host.dump(at + number % 4, 1)
+                word = int.from_bytes(line.tobytes(), "little")
+                assert Packer(STATUS).unpack(word) == status
+            done += count
+            assert await bed.read("jobs_ended") == done
+        await bed.check()
+        assert (await bed.host.dump(at + 4, 1) == CANARY).all()
+        assert done == len(jobs)
+
+    bed.run(scenario())
+
+
+def test_the_count_of_the_ring_wraps(system):
+    """At 65,536 jobs: those before are none that can be, which takes the least time."""
+    bed = Bed(system, pause=0.0, seed=12, memory_latency=0)
+
+    async def scenario():
+        await bed.begin(ring_log2=1, write_statuses=0)
+        await bed.frames(0, 0)
+        for tail in (0x8000, 0xFFFD):
+            bad = [bed.job(1, 0, group=0)] * 2
+            await bed.ring(*bad)
+            await bed.ends()
+            await bed.write(ring_tail=tail)
+            await bed.device.packets("status", tail - bed.started)
+            bed.started = tail
+        for frame in range(1, 7):
+            await bed.frames(0, frame)
+        assert bed.started == 0x10003
+        assert await bed.read("jobs_ended") == 0x10003
+        assert await bed.read("ring_tail") == 3
+
+    bed.run(scenario())
+
+
+def test_statuses_are_not_written_where_none_are_wanted(system):
+    bed = Bed(system, seed=4)
+    at = bed.place.starts["statuses"]
+
+    async def scenario():
+        await bed.begin(write_statuses=0)
+        guard = np.full((1 << bed.ring_log2, bed.place.regions.line_bytes), CANARY, np.uint8)
+        bed.host.put(at, guard)
+        await bed.frames(0, 0, 1)
+        assert (await bed.host.dump(at, len(guard)) == CANARY).all()
+        await bed.write(write_statuses=1)
+        await bed.frames(0, 2)
+        written = (await bed.host.dump(at, len(guard)) != CANARY).any(1)
+        assert np.flatnonzero(written).tolist() == [2]
+
+    bed.run(scenario())
+
+
+def test_the_interrupt(system):
+    """High while an enabled bit is set: from the end of a job until the host clears the bit."""
+    bed = Bed(system, seed=5)
+    masks = CORE.mask["status"]
+
+    async def irq():
+        await bed.read("magic")
+        return bed.device.get("irq")
+
+    async def scenario():
+        await bed.begin()
+        await bed.frames(0, 0)
+        assert not await irq()
+        await bed.write(interrupt_enable=masks["failed"] | masks["dropped"])
+        assert not await irq()
+        await bed.write(interrupt_enable=masks["done"])
+        assert await irq()
+        await bed.clear("failed", "dropped")
+        assert await irq()
+        await bed.clear("done")
+        assert not await irq()
+        await bed.frames(0, 1)
+        assert await irq()
+        await bed.write(interrupt_enable=masks["failed"])
+        assert not await irq()
+        assert await bed.faults(bed.job(2, 0, tokens=0)) == [Fault.BAD_JOB]
+        assert await irq()
+        assert await bed.flags() == {"done", "failed"}
+        await bed.clear("failed")
+        assert not await irq()
+        assert await bed.flags() == {"done"}
+        await bed.frames(0, 2)
+
+    bed.run(scenario())
+
+
+def test_the_interrupt_tells_that_a_job_runs(system):
+    """A level bit is enabled as well as a sticky one, and goes by itself."""
+    bed = Bed(system, seed=6)
+
+    async def scenario():
+        await bed.begin(interrupt_enable=CORE.mask["status"]["busy"])
+        assert not bed.device.get("irq")
+        await bed.start(bed.job(0, 0))
+        await bed.read("magic")
+        assert bed.device.get("irq")
+        await bed.ends()
+        await bed.read("magic")
+        assert not bed.device.get("irq")
+        await bed.check()
+
+    bed.run(scenario())
+
+
+def worked(bed, unit):
+    """Return the cycles in which a unit began to work, and those in which it ended."""
+    beats = bed.device.outputs["activity"].results("activity")["activity"]
+    words = np.zeros((len(beats), 8), np.uint8)
+    words[:, : beats.shape[1]] = beats
+    packed = words.view("<u8")[:, 0]
+    active = (packed >> 32 + UNITS.index(unit) & 1).astype(int)
+    edges = np.diff(active, prepend=0)
+    cycles = (packed & 0xFFFFFFFF).astype(np.int64)
+    return cycles[edges == 1].tolist(), cycles[edges == -1].tolist()
+
+
+@pytest.mark.parametrize("fence", [0, 1])
+@pytest.mark.parametrize("queue", ["ring", "registers"])
+def test_a_fence_waits_for_every_job_before_it(system, fence, queue):
+    """The table of a fenced job is loaded when all jobs before have ended; else much sooner."""
+    bed = Bed(system, pause=0.0, seed=7, memory_latency=30)
+    jobs = [bed.job(9, 0), bed.job(9, 1, fence=fence), bed.job(10, 0), bed.job(10, 1, fence=fence)]
+
+    async def scenario():
+        await bed.begin()
+        for frame in range(9):
+            await bed.do(bed.job(frame, 0), bed.job(frame, 1))
+        before = len(worked(bed, "table")[0])
+        if queue == "ring":
+            await bed.ring(*jobs)
+        else:
+            for job in jobs:
+                await bed.start(job)
+        statuses = await bed.ends()
+        assert [status["fault"] for status in statuses] == [Fault.NONE] * 4
+        await bed.check()
+        return before, [status["cycle"] for status in statuses]
+
+    before, ends = bed.run(scenario())
+    begins = worked(bed, "table")[0][before:]
+    assert len(begins) == 8, "each job loads and saves"
+    if fence:
+        assert begins[1] < ends[0] < begins[2] and begins[5] < ends[2] < begins[6]
+        assert begins[4] < ends[1], "the job without one does not wait"
+    else:
+        assert begins[2] < ends[0] and begins[4] < ends[1]
+
+
+def test_a_fence_behind_jobs_that_fail(system):
+    """Nothing is left to wait for but their statuses."""
+    bed = Bed(system, seed=8)
+
+    async def scenario():
+        await bed.begin()
+        bad = [bed.job(0, 0, group=0, fence=f) for f in (0, 1, 1)]
+        found = await bed.faults(*bad, bed.job(0, 0, fence=1), bed.job(0, 1, fence=1))
+        assert found == [Fault.BAD_JOB] * 3 + [Fault.NONE] * 2
+        await bed.check()
+
+    bed.run(scenario())
+
+
+@pytest.mark.parametrize("pause", PAUSES)
+def test_a_start_that_finds_the_queue_full_is_dropped(system, pause):
+    """One runs, as many as the queue holds wait, two more are dropped. The ring's come later."""
+    bed = Bed(system, pause=pause, seed=9, memory_latency=255)
+    depth = TINY.kvmu.jobs
+    jobs = [bed.job(frame, head) for frame in range(4) for head in range(KV_HEADS)]
+
+    async def scenario():
+        await bed.begin()
+        assert await bed.read("queue_depth") == depth
+        await bed.start(jobs[0])
+        while not worked(bed, "table")[0]:
+            await bed.read("magic")
+        for job in jobs[1 : 1 + depth]:
+            assert "full" not in await bed.flags()
+            await bed.start(job)
+        await bed.ring(*jobs[1 + depth :])
+        assert await bed.flags() == {"busy", "full"}
+        for number in (1, 2):
+            await bed.start(bed.job(3, 0, id=number, tokens=1), fresh=False)
+            assert await bed.flags() == {"busy", "full", "dropped"}
+            await bed.clear("dropped")
+        assert await bed.flags() == {"busy", "full"}
+        assert [status["fault"] for status in await bed.ends()] == [Fault.NONE] * len(jobs)
+        await bed.check()
+        assert await bed.flags() == {"done"}
+        assert await bed.read("jobs_ended") == len(jobs)
+
+    bed.run(scenario())
+
+
+def test_counters_begin_anew_when_they_are_cleared(system):
+    bed = Bed(system, seed=10)
+
+    async def scenario():
+        await bed.begin()
+        await bed.frames(0, 0, 1, 2)
+        assert await bed.read("jobs") == 3
+        assert await bed.read("tokens_stored") == 12
+        await bed.write(command=CORE.mask["command"]["clear_counters"])
+        for name in ("jobs", "tokens_stored", "memory_beats_in", "storer_busy", "hcu_compares"):
+            assert await bed.read(name) == 0
+        assert await bed.faults(bed.job(3, 0), bed.job(4, 0, group=0)) == [0, Fault.BAD_JOB]
+        assert (await bed.read("jobs"), await bed.read("jobs_failed")) == (2, 1)
+        assert await bed.read("tokens_stored") == 4
+        assert await bed.read("jobs_ended") == 5, "a value is no counter"
+
+    bed.run(scenario())
