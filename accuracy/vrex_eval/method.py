@@ -71,7 +71,10 @@ class LayerCache(Protocol):
 class Method(Protocol):
     """A way to attend; its settings are its own."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What results call it."""
+        ...
 
     def layer(self, index: int, layers: int) -> LayerCache:
         """Return an empty cache for layer ``index`` of ``layers``."""

@@ -117,7 +117,7 @@ def _fields(entry: Entry) -> list[str]:
 
 
 def _params(params: Params, common: dict[str, Any], changes: dict[str, Any]) -> Params:
-    """Return ReSV's parameters: a mode, then common windows, then single ones out of ``changes``."""
+    """Return ReSV's parameters: a mode, common windows, then single ones out of ``changes``."""
     mode = changes.pop("mode", None)
     if mode is not None:
         params = params.with_mode(mode)
