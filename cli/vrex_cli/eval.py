@@ -61,7 +61,7 @@ def evaluate(
     settings = run.Settings(**options)
     run.chosen(settings)
     check_device(device)
-    benchmarks = _benchmarks(models, data, device)
+    benchmarks = load_benchmarks(models, data, device)
     with _progress() as progress:
         cells = run.evaluate(benchmarks, settings, output, progress)
     click.echo(f"wrote {len(cells)} results, tables and plots to {output}")
@@ -78,7 +78,7 @@ def check_device(device: str) -> None:
         raise UserError(f"device {device!r} cannot be used ({line}); try --device cpu") from None
 
 
-def _benchmarks(models: Sequence[Path], data: Path | None, device: str) -> list["Benchmark"]:
+def load_benchmarks(models: Sequence[Path], data: Path | None, device: str) -> list["Benchmark"]:
     """Load the models with their streams, through the package that has both."""
     try:
         loader = importlib.import_module("vrex_video.benchmark")
