@@ -71,6 +71,19 @@ def test_generation_goes_on_from_the_cache(model, ids):
         assert torch.equal(model.generate(ids, **given), own)
 
 
+def test_frames_one_a_call_are_the_same_stream(ids):
+    model = tiny("Llama")
+    params = Params(recent_window=20, join_window=16)
+    with attach(model, params, chunk=10):
+        at_once = logits(model, ids)
+    with attach(model, params, chunk=64), torch.no_grad():
+        parts, cache = [], transformers.DynamicCache()
+        for first in range(0, 67, 10):
+            frame = model.model.embed_tokens(ids[:, first : first + 10])
+            parts.append(model(inputs_embeds=frame, cache=cache).logits)
+    torch.testing.assert_close(torch.cat(parts, 1), at_once, atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_runs(ids, name):
     model = tiny("Llama")

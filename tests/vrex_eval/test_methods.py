@@ -261,3 +261,13 @@ def test_a_spec_is_the_name_and_changes_parameters():
     assert method.name == "resv:mode=recommended,k_max=8"
     assert (method.params.k_max, method.params.wicsum_ratio) == (8, 0.5)
     assert (method.params.hash_keys, method.params.recent_window) == ("pre_rope", 100)
+
+
+@pytest.mark.parametrize("name", [n for n in METHODS if n != "resv_exact"])
+def test_tensors_are_made_where_the_streams_are(steps, name):
+    """With another default device: a tensor made without saying where would not mix with these."""
+    cache = build(name).layer(3, 6)
+    with torch.device("meta"):
+        for step in steps[:33]:
+            assert cache.attend(step).out.device.type == "cpu"
+        cache.fork().attend(steps[33])

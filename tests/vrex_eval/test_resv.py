@@ -90,3 +90,5 @@ def test_exact_is_the_exact_reference(steps):
 def test_exact_refuses_what_hardware_does_not_do():
     with pytest.raises(UserError, match="per_layer"):
         make("resv_exact:cluster_scope=per_layer")
+    with pytest.raises(UserError, match="exact picks at both"):
+        make("resv_exact:stage=text")

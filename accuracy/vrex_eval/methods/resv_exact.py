@@ -9,7 +9,7 @@ from torch import Tensor
 
 import resv_ref
 from resv_ref.run import one_thread
-from vrex import Params
+from vrex import Params, UserError
 from vrex_eval.method import Attended, Step
 from vrex_eval.methods.resv import ReSV
 
@@ -21,6 +21,8 @@ class ReSVExact(ReSV):
     def __post_init__(self) -> None:
         """Refuse what the hardware does not do."""
         super().__post_init__()
+        if self.stage != "both":
+            raise UserError(f"method {self.name}: stage is {self.stage!r}: exact picks at both")
         self.params.require_exact(f"{self.name} method's exact")
 
     def layer(self, index: int, layers: int) -> "ReSVExactCache":
