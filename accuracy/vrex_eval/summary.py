@@ -113,6 +113,7 @@ def _kind(own: Sums, far: int) -> dict[str, Any]:
     accuracy = _mean(scores)
     return {
         "accuracy": accuracy,
+        "all_right": _mean([float(score == 1) for score in scores]),
         "n": len(scores),
         "standard_error": (accuracy * (1 - accuracy) / max(1, len(scores))) ** 0.5,
         "near": {"accuracy": _mean(near[True]), "n": len(near[True])},

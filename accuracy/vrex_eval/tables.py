@@ -116,7 +116,7 @@ def _table_two(details: Details) -> str:
         else:
             continue
         rows.append([f"{name} {budget}", *scores_and_read])
-    note = "\nIn brackets: the paper's, on COIN with VideoLLM-Online. **Another data set.**\n"
+    note = "\n\nIn brackets: the paper's, on COIN with VideoLLM-Online. **Another data set.**\n"
     return table(head, rows) + note
 
 

@@ -84,6 +84,8 @@ def test_details_tell_what_was_measured(finished):
     assert chunks["frame"]["overhead"] > 0
     assert len(chunks["text"]["per_layer_and_head"]) == 3
     assert chunks["questions"]["recall"]["far"]["n"] == 1
+    proc = full["questions"]["proc"]
+    assert proc["all_right"] <= proc["accuracy"]
     assert by_name["oaken"]["frame"]["read"] < 0.7
 
 
