@@ -77,6 +77,17 @@ def test_every_method_attends_what_it_says_it_read(steps, run, name):
         torch.testing.assert_close(got.out, wanted)
 
 
+@pytest.mark.parametrize("name", ["infinigenp:calibration=40", "chunks", "rekv", "oracle_topk"])
+def test_fetched_is_what_had_to_be_picked(steps, run, name):
+    got = run(build(name).layer(3, 6), steps)[28]
+    windows = torch.tensor([t < SINKS or t >= got.past - RECENT for t in range(got.past)])
+    picked = (got.keep & ~windows).sum(-1)
+    if name == "chunks":  # The block that reaches into the window is attended anyway.
+        picked = picked - (got.past - RECENT - SINKS) % 8
+    assert torch.equal(got.fetched, picked)
+    assert picked.min() > 0
+
+
 def test_streaming_and_recent(steps, run):
     for name, sinks in (("streaming", 4), ("recent", 0)):
         got = run(build(name, 30).layer(0, 6), steps)[-1]
