@@ -195,11 +195,15 @@ def _watch(
     meter: Meter,
     counts: bool = True,
 ) -> tuple[Reference, dict[str, Any]]:
-    """Return what the method gave and its sums; ``counts``: it is one of those to be done."""
+    """Return the reference, made where there is none, and the method's sums.
+
+    ``counts``: the method is one of those to be done.
+    """
     watch = Watch(job.benchmark, method, reference, settings.probe)
     share = job.context / batch.frames.shape[1] if counts else 0.0
     what = f"{method.name} at {job.context}, streams {job.first} on"
-    return watch.made, watch.run(batch, lambda: meter.add(share, what))
+    sums = watch.run(batch, lambda: meter.add(share, what))
+    return watch.reference, sums
 
 
 def _compare_hashes(benchmark: Benchmark, context: int, path: Path) -> None:

@@ -70,8 +70,10 @@ class Watch:
         self.recorded = Recorded(method, probe=Probe() if every else None)
         self.every = every
         self.watching = benchmark.begin(self.recorded)
-        self.made = Reference()
-        self.reference = self.made if reference is None else reference
+        self.makes = reference is None
+        self.reference = Reference() if reference is None else reference
+        """What is compared with; complete after a run that makes it."""
+        self._rounds = 0
         self._stages: dict[str, dict[str, Tensor]] = {"frame": {}, "text": {}}
         self._questions: dict[str, dict[str, Any]] = {}
 
@@ -101,7 +103,8 @@ class Watch:
         self._switch("frame", bool(self.every) and frame % self.every == self.every - 1)
         hidden = self.watching.frame(frames)
         self._switch("frame", False)
-        self.made.hidden.append(hidden)
+        if self.makes:
+            self.reference.hidden.append(hidden)
         wanted = self.reference.hidden[frame]
         error = (hidden - wanted).norm(dim=-1) / wanted.norm(dim=-1)
         self._add("frame", "hidden_error", error.double().sum())
@@ -113,8 +116,10 @@ class Watch:
         self._switch("text", bool(self.every), live)
         first, answer = _answer(fork, one)
         self._switch("text", False)
-        self.made.logits.append(first)
-        wanted = self.reference.logits[len(self.made.logits) - 1]
+        if self.makes:
+            self.reference.logits.append(first)
+        wanted = self.reference.logits[self._rounds]
+        self._rounds += 1
         kl = torch.nn.functional.kl_div(
             first.log_softmax(-1), wanted.log_softmax(-1), log_target=True, reduction="none"
         ).sum(-1)

@@ -172,8 +172,8 @@ def test_the_reference_is_what_errors_are_measured_from():
     batch = benchmark.batch(60, 0, 2)
     full = Watch(benchmark, make("full"), None, 0)
     full.run(batch, lambda: None)
-    assert isinstance(full.made, Reference) and len(full.made.hidden) == 12
-    sums = Watch(benchmark, make("recent", 5), full.made, 0).run(batch, lambda: None)
+    assert isinstance(full.reference, Reference) and len(full.reference.hidden) == 12
+    sums = Watch(benchmark, make("recent", 5), full.reference, 0).run(batch, lambda: None)
     assert sums["frame"]["hidden_n"] == 2 * 60
     assert summary.hidden_error(sums) > 0.01
     kl = [kl for own in sums["questions"].values() for _, _, kl in own["answers"]]
