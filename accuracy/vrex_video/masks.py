@@ -1,8 +1,8 @@
 """Attention of whole streams with questions as branches: a question changes no later frame."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from vrex_video.questions import FRAME_TOKENS
 
@@ -17,7 +17,7 @@ class Branches:
     frame_tokens = FRAME_TOKENS
 
     def __init__(self, stream: int, asked: Tensor, length: int, window: int | None) -> None:
-        """``stream`` is N; ``asked`` int64 [B, Q] frames; ``length`` is L; ``window`` as in model."""
+        """``stream`` is N; ``asked`` int64 [B, Q] frames; ``length`` is L; ``window``: model."""
         device = asked.device
         self.stream = stream
         self.window = window
@@ -50,8 +50,10 @@ class Branches:
         k, v = (x.repeat_interleave(groups, dim=1) for x in (k, v))
         n = self.stream
         mask = self.stream_mask
-        frames = F.scaled_dot_product_attention(
+        frames = functional.scaled_dot_product_attention(
             q[:, :, :n], k[:, :, :n], v[:, :, :n], attn_mask=mask, is_causal=mask is None
         )
-        questions = F.scaled_dot_product_attention(q[:, :, n:], k, v, attn_mask=self.branch_mask)
+        questions = functional.scaled_dot_product_attention(
+            q[:, :, n:], k, v, attn_mask=self.branch_mask
+        )
         return torch.cat([frames, questions], dim=2).transpose(1, 2)

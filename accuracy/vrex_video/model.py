@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vrex_video.encoder import Encoder
 from vrex_video.masks import Branches
@@ -29,6 +29,19 @@ class Config:
     """RoPE's base."""
 
 
+class Norm(nn.Module):
+    """RMS norm, in the dtype of its input."""
+
+    def __init__(self, width: int) -> None:
+        """Make weights of one."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Norm the last axis of ``x``."""
+        return functional.rms_norm(x, x.shape[-1:], self.weight.to(x.dtype), eps=1e-5)
+
+
 class Layer(nn.Module):
     """A decoder layer: normed attention, normed gated feed-forward network."""
 
@@ -37,12 +50,12 @@ class Layer(nn.Module):
         super().__init__()
         self.config = config
         width, head_dim = config.width, config.head_dim
-        self.attention_norm = nn.RMSNorm(width, eps=1e-5)
+        self.attention_norm = Norm(width)
         self.query = nn.Linear(width, config.query_heads * head_dim, bias=False)
         self.key = nn.Linear(width, config.kv_heads * head_dim, bias=False)
         self.value = nn.Linear(width, config.kv_heads * head_dim, bias=False)
         self.out = nn.Linear(config.query_heads * head_dim, width, bias=False)
-        self.feed_norm = nn.RMSNorm(width, eps=1e-5)
+        self.feed_norm = Norm(width)
         self.gate = nn.Linear(width, config.hidden, bias=False)
         self.up = nn.Linear(width, config.hidden, bias=False)
         self.down = nn.Linear(config.hidden, width, bias=False)
@@ -60,7 +73,7 @@ class Layer(nn.Module):
         """Return the layer's output from its input ``x`` and attention's [B, T, Hq, d]."""
         x = x + self.out(attended.flatten(-2))
         normed = self.feed_norm(x)
-        return x + self.down(F.silu(self.gate(normed)) * self.up(normed))
+        return x + self.down(functional.silu(self.gate(normed)) * self.up(normed))
 
     def forward(self, x: Tensor, turn: Rotation, branches: Branches) -> Tensor:
         """Run whole streams and their questions at once; ``turn`` is the positions' rotation."""
@@ -78,8 +91,7 @@ class VideoModel(nn.Module):
         self.encoder = Encoder(self.config.width)
         self.words = nn.Embedding(len(WORDS), self.config.width)
         self.layers = nn.ModuleList(Layer(self.config) for _ in range(self.config.layers))
-        self.norm = nn.RMSNorm(self.config.width, eps=1e-5)
-        self.head = nn.Linear(self.config.width, len(WORDS), bias=False)
+        self.norm = Norm(self.config.width)
         for name, weight in self.named_parameters():
             if weight.dim() == 2 and "encoder" not in name:
                 nn.init.normal_(weight, std=0.02)
@@ -91,6 +103,10 @@ class VideoModel(nn.Module):
         """Return RoPE's rotation of token positions [...]."""
         return rotation(positions, self.config.head_dim, self.config.theta)
 
+    def logits(self, x: Tensor) -> Tensor:
+        """Return logits over ``WORDS`` of hidden states, by the words' own embeddings."""
+        return functional.linear(x, self.words.weight)
+
     def forward(
         self, frames: Tensor, asked: Tensor, text: Tensor, window: int | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -101,7 +117,7 @@ class VideoModel(nn.Module):
         before a frame or a question, None all. Returns logits [B, Q, L, len(WORDS)] and the hidden
         state of every frame's last token, [B, F, width], both after the last norm.
         """
-        tokens = self.encoder(frames).flatten(1, 2)
+        tokens = self.encoder(frames, begin=True).flatten(1, 2)
         branches = Branches(tokens.shape[1], asked, text.shape[2], window)
         x = torch.cat([tokens, self.words(text).flatten(1, 2).to(tokens.dtype)], dim=1)
         turn = self.turn(branches.positions)
@@ -110,4 +126,4 @@ class VideoModel(nn.Module):
         x = self.norm(x)
         stream, questions = x.split([branches.stream, branches.asked.shape[1]], dim=1)
         ends = stream[:, branches.frame_tokens - 1 :: branches.frame_tokens]
-        return self.head(questions).unflatten(1, text.shape[1:]), ends
+        return self.logits(questions).unflatten(1, text.shape[1:]), ends

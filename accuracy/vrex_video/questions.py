@@ -10,6 +10,7 @@ from vrex_video.vocabulary import (
     COUNTS,
     FORECAST,
     NONE,
+    OBJECTS,
     Kind,
     count_token,
     object_token,
@@ -41,11 +42,17 @@ class Question:
 
 
 def ask(
-    script: Script, kind: Kind, frame: int, rng: np.random.Generator, old: int = OLD
+    script: Script,
+    kind: Kind,
+    frame: int,
+    rng: np.random.Generator,
+    old: int = OLD,
+    never: bool = False,
 ) -> Question | None:
     """Draw a question of ``kind`` after ``frame``, or None where none has a definite answer.
 
-    ``old`` is the least age in frames of the evidence of old-memory questions.
+    ``old`` is the least age in frames of the evidence of old-memory questions. With ``never``,
+    objects that were not seen are counted too: that teaches to look, but needs no memory.
     """
     match kind:
         case Kind.RECALL:
@@ -53,7 +60,7 @@ def ask(
         case Kind.BEFORE:
             return _before(script, frame, rng, old)
         case Kind.COUNT:
-            return _count(script, frame, rng, old)
+            return _count(script, frame, rng, old, never)
         case _:
             return _procedure(script, kind, frame)
 
@@ -91,19 +98,19 @@ def _recall(script: Script, frame: int, rng: np.random.Generator, old: int) -> Q
     fit = [
         (step, flashes[0])
         for step, flashes in by_step.items()
-        if len(flashes) == 1 and frame - flashes[0].last >= old
+        if len(flashes) == 1 and frame - flashes[0].stop >= old
     ]
     if not fit:
         return None
     step, flash = fit[rng.integers(len(fit))]
     text = question_tokens(Kind.RECALL, step_token(step))
-    distance = _tokens_back(frame, flash.last)
+    distance = _tokens_back(frame, flash.stop - 1)
     return Question(Kind.RECALL, frame, text, (object_token(flash.thing),), distance)
 
 
 def _before(script: Script, frame: int, rng: np.random.Generator, old: int) -> Question | None:
     latest: dict[int, Segment] = {s.scene: s for s in script.segments if s.start <= frame}
-    fit = [s for s in latest.values() if frame - (s.stop - 1) >= max(old, 1)]
+    fit = [s for s in latest.values() if frame - s.stop >= old]
     if not fit:
         return None
     segment = fit[rng.integers(len(fit))]
@@ -112,17 +119,21 @@ def _before(script: Script, frame: int, rng: np.random.Generator, old: int) -> Q
     return Question(Kind.BEFORE, frame, text, (step_token(segment.step),), distance)
 
 
-def _count(script: Script, frame: int, rng: np.random.Generator, old: int) -> Question | None:
+def _count(
+    script: Script, frame: int, rng: np.random.Generator, old: int, never: bool
+) -> Question | None:
     seen = _seen(script, frame)
-    recent = {flash.thing for flash in seen if frame - flash.last < old}
+    recent = {flash.thing for flash in seen if frame - flash.stop < old}
     counts = Counter(flash.thing for flash in seen if flash.thing not in recent)
+    if never:
+        counts.update({thing: 0 for thing in range(OBJECTS) if thing not in recent})
     possible = sorted({count for count in counts.values() if count <= COUNTS})
-    if not possible:
-        return None
+    if len(possible) < 2:
+        return None  # The only answer that there can be would be no question.
     count = possible[rng.integers(len(possible))]  # First, so that answers are balanced.
     fit = [thing for thing, times in counts.items() if times == count]
     thing = fit[rng.integers(len(fit))]
-    first = next(flash for flash in seen if flash.thing == thing)
+    first = next((flash for flash in seen if flash.thing == thing), seen[0])
     text = question_tokens(Kind.COUNT, object_token(thing))
-    distance = _tokens_back(frame, first.last)
+    distance = _tokens_back(frame, first.stop - 1)
     return Question(Kind.COUNT, frame, text, (count_token(count),), distance)

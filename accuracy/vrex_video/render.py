@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vrex_video.script import FLASH, Script
+from vrex_video.script import Script
 from vrex_video.world import (
     COLOURS,
     DISTRACTOR_SHAPE,
@@ -26,8 +26,10 @@ GRID, CELL = 3, 12
 SIDE = GRID * CELL
 """Pixels of a frame's side."""
 DISTRACTORS = 2
+VISIBLE = 0.8
+"""Part of the frames in which a step's glyph is seen."""
 SPRITES = DISTRACTORS + 2
-NOISE = 12
+NOISE = 20
 """Largest noise on a pixel, of 255; a sum of two uniform draws."""
 
 
@@ -70,12 +72,12 @@ def lay_out(script: Script, rng: np.random.Generator) -> Layout:
         sprites[:, number, 1] = kind % len(COLOURS)
         sprites[:, number, 2:] = _corner(cell)
     cell = _held(rng.integers(GRID * GRID, size=frames), starts | (rng.random(frames) < 0.2))
-    visible = rng.random(frames) < 0.9
+    visible = rng.random(frames) < VISIBLE
     sprites[:, -2, 0] = np.where(visible, STEP_SHAPE + step // STEP_COLOURS, -1)
     sprites[:, -2, 1] = step % STEP_COLOURS
     sprites[:, -2, 2:] = _corner(cell)
     for flash in script.flashes:
-        now = slice(flash.start, flash.start + FLASH)
+        now = slice(flash.start, flash.stop)
         other = (cell[now] + 1 + rng.integers(GRID * GRID - 1)) % (GRID * GRID)
         sprites[now, -1, 0] = OBJECT_SHAPE + flash.thing // OBJECT_COLOURS
         sprites[now, -1, 1] = flash.thing % OBJECT_COLOURS
@@ -85,7 +87,7 @@ def lay_out(script: Script, rng: np.random.Generator) -> Layout:
 
 
 def render(camera: Tensor, sprites: Tensor) -> Tensor:
-    """Draw frames: ``camera`` [..., 5], ``sprites`` [..., SPRITES, 4] -> uint8 [..., 3, SIDE, SIDE].
+    """Draw ``camera`` [..., 5] and ``sprites`` [..., SPRITES, 4]: uint8 [..., 3, SIDE, SIDE].
 
     On whatever device the two are; the same bits on each.
     """

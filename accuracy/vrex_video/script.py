@@ -7,12 +7,14 @@ import numpy as np
 from vrex_video.vocabulary import COUNTS, OBJECTS, SCENES, TASK_LENGTH, TASKS
 from vrex_video.world import tasks
 
-SHORTEST, LONGEST = 5, 20
+SHORTEST, LONGEST = 6, 20
 """Frames of a segment."""
 CUT = 0.5
 """Chance that a segment's end is a cut to another scene."""
-FLASH = 2
+FLASH = 3
 """Frames for which an object is seen."""
+SHARE = 0.65
+"""Part of the segments in which an object is seen."""
 MOST_FLASHES = 24
 """Objects seen in a video, at most; fewer in a short one."""
 
@@ -43,16 +45,12 @@ class Segment:
 
 @dataclass(frozen=True)
 class Flash:
-    """An object, seen for ``FLASH`` frames from ``start``, during segment ``segment``."""
+    """An object, seen in frames ``start`` to ``stop`` - 1, during segment ``segment``."""
 
     start: int
+    stop: int
     thing: int
     segment: int
-
-    @property
-    def last(self) -> int:
-        """The last frame that shows it."""
-        return self.start + FLASH - 1
 
 
 @dataclass(frozen=True)
@@ -68,14 +66,19 @@ class Script:
         return next(s for s in self.segments if s.start <= frame < s.stop)
 
 
-def write_script(rng: np.random.Generator, frames: int) -> Script:
+def write_script(
+    rng: np.random.Generator, frames: int, flash: int = FLASH, share: float = SHARE
+) -> Script:
     """Draw a video of ``frames`` frames (at least 2 * LONGEST).
+
+    An object is seen for ``flash`` frames, or most of its segment where that is shorter, in about
+    ``share`` of the segments.
 
     Each scene has its own task under way: the video cuts away in the middle of it and, on return,
     goes on where it was.
     """
     segments = _segments(rng, frames)
-    return Script(frames, segments, _flashes(rng, segments))
+    return Script(frames, segments, _flashes(rng, segments, flash, share))
 
 
 def _segments(rng: np.random.Generator, frames: int) -> tuple[Segment, ...]:
@@ -97,8 +100,10 @@ def _segments(rng: np.random.Generator, frames: int) -> tuple[Segment, ...]:
     return tuple(segments)
 
 
-def _flashes(rng: np.random.Generator, segments: tuple[Segment, ...]) -> tuple[Flash, ...]:
-    wanted = min(MOST_FLASHES, round(0.65 * len(segments)))
+def _flashes(
+    rng: np.random.Generator, segments: tuple[Segment, ...], flash: int, share: float
+) -> tuple[Flash, ...]:
+    wanted = min(MOST_FLASHES, round(share * len(segments)))
     things: list[int] = []
     for thing in rng.permutation(OBJECTS).tolist():
         things += [thing] * int(rng.integers(1, COUNTS + 1))
@@ -108,6 +113,7 @@ def _flashes(rng: np.random.Generator, segments: tuple[Segment, ...]) -> tuple[F
     flashes = []
     for thing, number in zip(things, chosen, strict=False):
         segment = segments[roomy[number]]
-        start = int(rng.integers(segment.start + 1, segment.stop - FLASH))
-        flashes.append(Flash(start, thing, roomy[number]))
+        length = min(flash, segment.stop - segment.start - 2)
+        start = int(rng.integers(segment.start + 1, segment.stop - length))
+        flashes.append(Flash(start, start + length, thing, roomy[number]))
     return tuple(flashes)

@@ -11,7 +11,7 @@ from torch import Tensor
 from vrex.errors import UserError
 from vrex_video.questions import OLD, Question, ask
 from vrex_video.render import Layout, lay_out, render
-from vrex_video.script import LONGEST, Script, write_script
+from vrex_video.script import FLASH, LONGEST, SHARE, Script, write_script
 from vrex_video.vocabulary import PAD, QUESTION_LENGTH, Kind
 
 
@@ -40,8 +40,18 @@ def generator(split: Split, seed: int, number: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(sequence))
 
 
-def make_scene(split: Split, seed: int, number: int, frames: int) -> tuple[Script, Layout]:
+def make_scene(
+    split: Split,
+    seed: int,
+    number: int,
+    frames: int,
+    *,
+    flash: int = FLASH,
+    share: float = SHARE,
+) -> tuple[Script, Layout]:
     """Return a stream's script and layout, without its pixels.
+
+    ``flash`` and ``share`` as in ``write_script``.
 
     ``UserError`` where ``frames`` is too few or a number is negative.
     """
@@ -50,7 +60,7 @@ def make_scene(split: Split, seed: int, number: int, frames: int) -> tuple[Scrip
     if seed < 0 or number < 0:
         raise UserError(f"stream {number} of seed {seed}: use numbers of 0 or more")
     rng = generator(split, seed, number)
-    script = write_script(rng, frames)
+    script = write_script(rng, frames, flash, share)
     return script, lay_out(script, rng)
 
 
@@ -85,7 +95,7 @@ def make_stream(
 
 
 def ask_points(frames: int, count: int) -> tuple[int, ...]:
-    """Return ``count`` frames to ask at, in the last quarter of the stream, the last one its end."""
+    """Return ``count`` frames to ask at, in the stream's last quarter, the last one its end."""
     return tuple(sorted({frames - 1 - k * (frames // 4) // count for k in range(count)}))
 
 

@@ -24,7 +24,7 @@ class StreamingModel:
         """What attention gave in the last chunk, a layer each."""
 
     def fork(self) -> StreamingModel:
-        """Return the same streams to go on elsewhere, with a question say; this one is unchanged."""
+        """Return the same streams to go on elsewhere, with a question say; this one stays."""
         other = object.__new__(StreamingModel)
         other.model, other.tokens, other.attended = self.model, self.tokens, self.attended
         other.caches = [cache.fork() for cache in self.caches]
@@ -33,12 +33,12 @@ class StreamingModel:
     @torch.no_grad()
     def frame(self, frames: Tensor) -> Tensor:
         """Watch a frame: uint8 [B, 3, SIDE, SIDE] -> hidden [B, FRAME_TOKENS, width], normed."""
-        return self._run(self.model.encoder(frames), Stage.FRAME)
+        return self._run(self.model.encoder(frames, begin=not self.tokens), Stage.FRAME)
 
     @torch.no_grad()
     def text(self, tokens: Tensor) -> Tensor:
         """Read text tokens int64 [B, T] -> logits [B, T, len(WORDS)]."""
-        return self.model.head(self._run(self.model.words(tokens), Stage.TEXT))
+        return self.model.logits(self._run(self.model.words(tokens), Stage.TEXT))
 
     def answer(self, question: Tensor, length: int) -> Tensor:
         """Read a question int64 [B, T] and answer greedily: int64 [B, length].

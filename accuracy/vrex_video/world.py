@@ -1,10 +1,11 @@
 """The world that every video shows: its tasks, glyphs, colours and the textures of its scenes.
 
-One world, from one fixed seed: a model learns it in training and meets it again in the test streams,
-as models on COIN meet its tasks again.
+One world, from one fixed seed: a model learns it in training and meets it again in the test
+streams, as models on COIN meet its tasks again.
 """
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ def tasks() -> NDArray[np.int64]:
     while True:
         pool = np.concatenate([rng.permutation(STEPS) for _ in range(TASKS * TASK_LENGTH // STEPS)])
         table = pool.reshape(TASKS, TASK_LENGTH)
-        pairs = {(int(a), int(b)) for row in table for a, b in zip(row, row[1:], strict=False)}
+        pairs = {(int(a), int(b)) for row in table for a, b in pairwise(row)}
         distinct = all(len(set(row)) == TASK_LENGTH for row in table.tolist())
         if distinct and len(pairs) == TASKS * (TASK_LENGTH - 1):
             return table
