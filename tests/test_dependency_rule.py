@@ -13,12 +13,14 @@ PACKAGES = {
     "vrex_sim": ROOT / "sim" / "vrex_sim",
     "vrex_synth": ROOT / "synth" / "vrex_synth",
     "vrex_formal": ROOT / "formal" / "vrex_formal",
+    "vrex_video": ROOT / "accuracy" / "vrex_video",
     "vrex_cli": ROOT / "cli" / "vrex_cli",
 }
 FORBIDDEN = {
     "vrex": {"torch", "amaranth", *PACKAGES} - {"vrex"},
     "resv_ref": {"amaranth", *PACKAGES} - {"vrex", "resv_ref"},
     "vrex_hw": {"torch", *PACKAGES} - {"vrex", "vrex_hw"},
+    "vrex_video": {"amaranth", *PACKAGES} - {"vrex", "resv_ref", "vrex_eval", "vrex_video"},
     "vrex_sim": {"vrex_synth", "vrex_formal", "vrex_cli"},
     "vrex_synth": {"vrex_formal", "vrex_cli"},
     "vrex_formal": {"vrex_cli"},

@@ -1,6 +1,5 @@
 """Training batches: scripts and questions from worker processes, pixels drawn on the device."""
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,14 +8,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vrex_video.questions import Question, ask
-from vrex_video.script import FLASH, SHARE, Script
+from vrex_video.script import Script
 from vrex_video.stream import Split, make_scene
 from vrex_video.vocabulary import (
     FORECAST,
     PAD,
     QUESTION_LENGTH,
     Kind,
-    count_token,
     object_token,
     scene_token,
     step_token,
@@ -27,9 +25,9 @@ SHAPE = QUESTION_LENGTH + FORECAST - 1
 """Tokens of a question's branch: the question, and the answer but for its last token."""
 IGNORED = -100
 """A target that does not count, as in torch's cross entropy."""
-HARD = (Kind.RECALL, Kind.BEFORE, Kind.COUNT, Kind.COUNT)
-NOTES = 5
-"""What a frame's last token is trained to say: step, task, scene, object, its how-many-th time."""
+HARD = (Kind.RECALL, Kind.BEFORE, Kind.COUNT, Kind.NEXT)
+NOTES = 4
+"""What a frame's last token is trained to say: step, task, scene, object."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +37,6 @@ class Phase:
     steps: int
     frames: tuple[int, ...]
     """Drawn with equal chances, one for a whole batch."""
-    flash: int = FLASH
-    """Frames for which an object is seen."""
-    share: float = SHARE
-    """Part of the segments in which one is seen."""
 
 
 Batch = dict[str, Tensor]
@@ -60,7 +54,6 @@ class Batches(Dataset[Batch]):
         self.seed = seed
         self.frames = frames
         self.lengths: list[int] = []
-        self.phases = [phase for phase in phases for _ in range(phase.steps)]
         rng = np.random.default_rng([seed, 99])
         for phase in phases:
             self.lengths += rng.choice(phase.frames, size=phase.steps).tolist()
@@ -74,16 +67,11 @@ class Batches(Dataset[Batch]):
         length = self.lengths[number]
         streams = max(1, self.frames // length)
         questions = max(24, min(128, length // 6))
-        phase = self.phases[number]
-        rows = [self._stream(number * 1000 + k, length, questions, phase) for k in range(streams)]
+        rows = [self._stream(number * 1000 + k, length, questions) for k in range(streams)]
         return {name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in rows[0]}
 
-    def _stream(
-        self, number: int, length: int, questions: int, phase: Phase
-    ) -> dict[str, np.ndarray]:
-        script, layout = make_scene(
-            Split.TRAIN, self.seed, number, length, flash=phase.flash, share=phase.share
-        )
+    def _stream(self, number: int, length: int, questions: int) -> dict[str, np.ndarray]:
+        script, layout = make_scene(Split.TRAIN, self.seed, number, length)
         rng = np.random.default_rng([self.seed, number])
         asked = np.full(questions, length - 1)
         text = np.full((questions, SHAPE), PAD)
@@ -113,7 +101,7 @@ def _draw(script: Script, rng: np.random.Generator) -> Question | None:
         kind = kinds[rng.integers(len(kinds))]
         frame = int(rng.integers(script.frames // 5, script.frames))
         old = int(rng.integers(1, 46))
-        question = ask(script, kind, frame, rng, old, never=True)
+        question = ask(script, kind, frame, rng, old)
         if question is not None:
             return question
     return None
@@ -127,9 +115,6 @@ def _notes(script: Script) -> np.ndarray:
         notes[span, 1] = task_token(segment.task) if segment.place else IGNORED
         notes[span, 2] = scene_token(segment.scene)
     notes[:, 3] = PAD
-    times: Counter[int] = Counter()
     for flash in script.flashes:
-        times[flash.thing] += 1
-        notes[flash.start : flash.stop, 3] = object_token(flash.thing)
-        notes[flash.start : flash.stop, 4] = count_token(times[flash.thing])
+        notes[flash.start : flash.last + 1, 3] = object_token(flash.thing)
     return notes

@@ -29,19 +29,6 @@ class Config:
     """RoPE's base."""
 
 
-class Norm(nn.Module):
-    """RMS norm, in the dtype of its input."""
-
-    def __init__(self, width: int) -> None:
-        """Make weights of one."""
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Norm the last axis of ``x``."""
-        return functional.rms_norm(x, x.shape[-1:], self.weight.to(x.dtype), eps=1e-5)
-
-
 class Layer(nn.Module):
     """A decoder layer: normed attention, normed gated feed-forward network."""
 
@@ -50,12 +37,12 @@ class Layer(nn.Module):
         super().__init__()
         self.config = config
         width, head_dim = config.width, config.head_dim
-        self.attention_norm = Norm(width)
+        self.attention_norm = nn.RMSNorm(width, eps=1e-5)
         self.query = nn.Linear(width, config.query_heads * head_dim, bias=False)
         self.key = nn.Linear(width, config.kv_heads * head_dim, bias=False)
         self.value = nn.Linear(width, config.kv_heads * head_dim, bias=False)
         self.out = nn.Linear(config.query_heads * head_dim, width, bias=False)
-        self.feed_norm = Norm(width)
+        self.feed_norm = nn.RMSNorm(width, eps=1e-5)
         self.gate = nn.Linear(width, config.hidden, bias=False)
         self.up = nn.Linear(width, config.hidden, bias=False)
         self.down = nn.Linear(config.hidden, width, bias=False)
@@ -91,7 +78,8 @@ class VideoModel(nn.Module):
         self.encoder = Encoder(self.config.width)
         self.words = nn.Embedding(len(WORDS), self.config.width)
         self.layers = nn.ModuleList(Layer(self.config) for _ in range(self.config.layers))
-        self.norm = Norm(self.config.width)
+        self.norm = nn.RMSNorm(self.config.width, eps=1e-5)
+        self.head = nn.Linear(self.config.width, len(WORDS), bias=False)
         for name, weight in self.named_parameters():
             if weight.dim() == 2 and "encoder" not in name:
                 nn.init.normal_(weight, std=0.02)
@@ -103,10 +91,6 @@ class VideoModel(nn.Module):
         """Return RoPE's rotation of token positions [...]."""
         return rotation(positions, self.config.head_dim, self.config.theta)
 
-    def logits(self, x: Tensor) -> Tensor:
-        """Return logits over ``WORDS`` of hidden states, by the words' own embeddings."""
-        return functional.linear(x, self.words.weight)
-
     def forward(
         self, frames: Tensor, asked: Tensor, text: Tensor, window: int | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -117,7 +101,7 @@ class VideoModel(nn.Module):
         before a frame or a question, None all. Returns logits [B, Q, L, len(WORDS)] and the hidden
         state of every frame's last token, [B, F, width], both after the last norm.
         """
-        tokens = self.encoder(frames, begin=True).flatten(1, 2)
+        tokens = self.encoder(frames).flatten(1, 2)
         branches = Branches(tokens.shape[1], asked, text.shape[2], window)
         x = torch.cat([tokens, self.words(text).flatten(1, 2).to(tokens.dtype)], dim=1)
         turn = self.turn(branches.positions)
@@ -126,4 +110,4 @@ class VideoModel(nn.Module):
         x = self.norm(x)
         stream, questions = x.split([branches.stream, branches.asked.shape[1]], dim=1)
         ends = stream[:, branches.frame_tokens - 1 :: branches.frame_tokens]
-        return self.logits(questions).unflatten(1, text.shape[1:]), ends
+        return self.head(questions).unflatten(1, text.shape[1:]), ends

@@ -10,7 +10,6 @@ from vrex_video.vocabulary import (
     COUNTS,
     FORECAST,
     NONE,
-    OBJECTS,
     Kind,
     count_token,
     object_token,
@@ -42,17 +41,11 @@ class Question:
 
 
 def ask(
-    script: Script,
-    kind: Kind,
-    frame: int,
-    rng: np.random.Generator,
-    old: int = OLD,
-    never: bool = False,
+    script: Script, kind: Kind, frame: int, rng: np.random.Generator, old: int = OLD
 ) -> Question | None:
     """Draw a question of ``kind`` after ``frame``, or None where none has a definite answer.
 
-    ``old`` is the least age in frames of the evidence of old-memory questions. With ``never``,
-    objects that were not seen are counted too: that teaches to look, but needs no memory.
+    ``old`` is the least age in frames of the evidence of old-memory questions.
     """
     match kind:
         case Kind.RECALL:
@@ -60,7 +53,7 @@ def ask(
         case Kind.BEFORE:
             return _before(script, frame, rng, old)
         case Kind.COUNT:
-            return _count(script, frame, rng, old, never)
+            return _count(script, frame, rng, old)
         case _:
             return _procedure(script, kind, frame)
 
@@ -98,19 +91,19 @@ def _recall(script: Script, frame: int, rng: np.random.Generator, old: int) -> Q
     fit = [
         (step, flashes[0])
         for step, flashes in by_step.items()
-        if len(flashes) == 1 and frame - flashes[0].stop >= old
+        if len(flashes) == 1 and frame - flashes[0].last >= old
     ]
     if not fit:
         return None
     step, flash = fit[rng.integers(len(fit))]
     text = question_tokens(Kind.RECALL, step_token(step))
-    distance = _tokens_back(frame, flash.stop - 1)
+    distance = _tokens_back(frame, flash.last)
     return Question(Kind.RECALL, frame, text, (object_token(flash.thing),), distance)
 
 
 def _before(script: Script, frame: int, rng: np.random.Generator, old: int) -> Question | None:
     latest: dict[int, Segment] = {s.scene: s for s in script.segments if s.start <= frame}
-    fit = [s for s in latest.values() if frame - s.stop >= old]
+    fit = [s for s in latest.values() if frame - (s.stop - 1) >= max(old, 1)]
     if not fit:
         return None
     segment = fit[rng.integers(len(fit))]
@@ -119,21 +112,17 @@ def _before(script: Script, frame: int, rng: np.random.Generator, old: int) -> Q
     return Question(Kind.BEFORE, frame, text, (step_token(segment.step),), distance)
 
 
-def _count(
-    script: Script, frame: int, rng: np.random.Generator, old: int, never: bool
-) -> Question | None:
+def _count(script: Script, frame: int, rng: np.random.Generator, old: int) -> Question | None:
     seen = _seen(script, frame)
-    recent = {flash.thing for flash in seen if frame - flash.stop < old}
+    recent = {flash.thing for flash in seen if frame - flash.last < old}
     counts = Counter(flash.thing for flash in seen if flash.thing not in recent)
-    if never:
-        counts.update({thing: 0 for thing in range(OBJECTS) if thing not in recent})
     possible = sorted({count for count in counts.values() if count <= COUNTS})
-    if len(possible) < 2:
-        return None  # The only answer that there can be would be no question.
+    if not possible:
+        return None
     count = possible[rng.integers(len(possible))]  # First, so that answers are balanced.
     fit = [thing for thing, times in counts.items() if times == count]
     thing = fit[rng.integers(len(fit))]
-    first = next((flash for flash in seen if flash.thing == thing), seen[0])
+    first = next(flash for flash in seen if flash.thing == thing)
     text = question_tokens(Kind.COUNT, object_token(thing))
-    distance = _tokens_back(frame, first.stop - 1)
+    distance = _tokens_back(frame, first.last)
     return Question(Kind.COUNT, frame, text, (count_token(count),), distance)

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vrex_video.script import Script
+from vrex_video.script import FLASH, Script
 from vrex_video.world import (
     COLOURS,
     DISTRACTOR_SHAPE,
@@ -26,10 +26,10 @@ GRID, CELL = 3, 12
 SIDE = GRID * CELL
 """Pixels of a frame's side."""
 DISTRACTORS = 2
-VISIBLE = 0.8
+VISIBLE = 0.9
 """Part of the frames in which a step's glyph is seen."""
 SPRITES = DISTRACTORS + 2
-NOISE = 20
+NOISE = 12
 """Largest noise on a pixel, of 255; a sum of two uniform draws."""
 
 
@@ -77,7 +77,7 @@ def lay_out(script: Script, rng: np.random.Generator) -> Layout:
     sprites[:, -2, 1] = step % STEP_COLOURS
     sprites[:, -2, 2:] = _corner(cell)
     for flash in script.flashes:
-        now = slice(flash.start, flash.stop)
+        now = slice(flash.start, flash.start + FLASH)
         other = (cell[now] + 1 + rng.integers(GRID * GRID - 1)) % (GRID * GRID)
         sprites[now, -1, 0] = OBJECT_SHAPE + flash.thing // OBJECT_COLOURS
         sprites[now, -1, 1] = flash.thing % OBJECT_COLOURS

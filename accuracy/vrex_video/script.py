@@ -7,11 +7,11 @@ import numpy as np
 from vrex_video.vocabulary import COUNTS, OBJECTS, SCENES, TASK_LENGTH, TASKS
 from vrex_video.world import tasks
 
-SHORTEST, LONGEST = 6, 20
+SHORTEST, LONGEST = 5, 20
 """Frames of a segment."""
 CUT = 0.5
 """Chance that a segment's end is a cut to another scene."""
-FLASH = 3
+FLASH = 2
 """Frames for which an object is seen."""
 SHARE = 0.65
 """Part of the segments in which an object is seen."""
@@ -45,12 +45,16 @@ class Segment:
 
 @dataclass(frozen=True)
 class Flash:
-    """An object, seen in frames ``start`` to ``stop`` - 1, during segment ``segment``."""
+    """An object, seen for ``FLASH`` frames from ``start``, during segment ``segment``."""
 
     start: int
-    stop: int
     thing: int
     segment: int
+
+    @property
+    def last(self) -> int:
+        """The last frame that shows it."""
+        return self.start + FLASH - 1
 
 
 @dataclass(frozen=True)
@@ -66,19 +70,14 @@ class Script:
         return next(s for s in self.segments if s.start <= frame < s.stop)
 
 
-def write_script(
-    rng: np.random.Generator, frames: int, flash: int = FLASH, share: float = SHARE
-) -> Script:
+def write_script(rng: np.random.Generator, frames: int) -> Script:
     """Draw a video of ``frames`` frames (at least 2 * LONGEST).
-
-    An object is seen for ``flash`` frames, or most of its segment where that is shorter, in about
-    ``share`` of the segments.
 
     Each scene has its own task under way: the video cuts away in the middle of it and, on return,
     goes on where it was.
     """
     segments = _segments(rng, frames)
-    return Script(frames, segments, _flashes(rng, segments, flash, share))
+    return Script(frames, segments, _flashes(rng, segments))
 
 
 def _segments(rng: np.random.Generator, frames: int) -> tuple[Segment, ...]:
@@ -100,10 +99,8 @@ def _segments(rng: np.random.Generator, frames: int) -> tuple[Segment, ...]:
     return tuple(segments)
 
 
-def _flashes(
-    rng: np.random.Generator, segments: tuple[Segment, ...], flash: int, share: float
-) -> tuple[Flash, ...]:
-    wanted = min(MOST_FLASHES, round(share * len(segments)))
+def _flashes(rng: np.random.Generator, segments: tuple[Segment, ...]) -> tuple[Flash, ...]:
+    wanted = min(MOST_FLASHES, round(SHARE * len(segments)))
     things: list[int] = []
     for thing in rng.permutation(OBJECTS).tolist():
         things += [thing] * int(rng.integers(1, COUNTS + 1))
@@ -113,7 +110,6 @@ def _flashes(
     flashes = []
     for thing, number in zip(things, chosen, strict=False):
         segment = segments[roomy[number]]
-        length = min(flash, segment.stop - segment.start - 2)
-        start = int(rng.integers(segment.start + 1, segment.stop - length))
-        flashes.append(Flash(start, start + length, thing, roomy[number]))
+        start = int(rng.integers(segment.start + 1, segment.stop - FLASH))
+        flashes.append(Flash(start, thing, roomy[number]))
     return tuple(flashes)

@@ -11,7 +11,7 @@ from torch import Tensor
 from vrex.errors import UserError
 from vrex_video.questions import OLD, Question, ask
 from vrex_video.render import Layout, lay_out, render
-from vrex_video.script import FLASH, LONGEST, SHARE, Script, write_script
+from vrex_video.script import LONGEST, Script, write_script
 from vrex_video.vocabulary import PAD, QUESTION_LENGTH, Kind
 
 
@@ -40,18 +40,8 @@ def generator(split: Split, seed: int, number: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(sequence))
 
 
-def make_scene(
-    split: Split,
-    seed: int,
-    number: int,
-    frames: int,
-    *,
-    flash: int = FLASH,
-    share: float = SHARE,
-) -> tuple[Script, Layout]:
+def make_scene(split: Split, seed: int, number: int, frames: int) -> tuple[Script, Layout]:
     """Return a stream's script and layout, without its pixels.
-
-    ``flash`` and ``share`` as in ``write_script``.
 
     ``UserError`` where ``frames`` is too few or a number is negative.
     """
@@ -60,7 +50,7 @@ def make_scene(
     if seed < 0 or number < 0:
         raise UserError(f"stream {number} of seed {seed}: use numbers of 0 or more")
     rng = generator(split, seed, number)
-    script = write_script(rng, frames, flash, share)
+    script = write_script(rng, frames)
     return script, lay_out(script, rng)
 
 

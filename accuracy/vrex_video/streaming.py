@@ -33,12 +33,12 @@ class StreamingModel:
     @torch.no_grad()
     def frame(self, frames: Tensor) -> Tensor:
         """Watch a frame: uint8 [B, 3, SIDE, SIDE] -> hidden [B, FRAME_TOKENS, width], normed."""
-        return self._run(self.model.encoder(frames, begin=not self.tokens), Stage.FRAME)
+        return self._run(self.model.encoder(frames), Stage.FRAME)
 
     @torch.no_grad()
     def text(self, tokens: Tensor) -> Tensor:
         """Read text tokens int64 [B, T] -> logits [B, T, len(WORDS)]."""
-        return self.model.logits(self._run(self.model.words(tokens), Stage.TEXT))
+        return self.model.head(self._run(self.model.words(tokens), Stage.TEXT))
 
     def answer(self, question: Tensor, length: int) -> Tensor:
         """Read a question int64 [B, T] and answer greedily: int64 [B, length].

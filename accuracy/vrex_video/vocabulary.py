@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-STEPS, TASKS, SCENES, OBJECTS, COUNTS = 48, 32, 16, 24, 3
+STEPS, TASKS, SCENES, OBJECTS, COUNTS = 48, 32, 16, 24, 4
 TASK_LENGTH = 6
 """Steps of a task."""
 FORECAST = 3
@@ -44,7 +44,7 @@ WORDS: tuple[str, ...] = (
     *(f"task{n:02}" for n in range(TASKS)),
     *(f"scene{n:02}" for n in range(SCENES)),
     *(f"object{n:02}" for n in range(OBJECTS)),
-    *(f"{n}x" for n in range(COUNTS + 1)),
+    *(f"{n}x" for n in range(1, COUNTS + 1)),
 )
 """Every token's word; a token is its place here."""
 
@@ -77,8 +77,8 @@ def object_token(thing: int) -> int:
 
 
 def count_token(count: int) -> int:
-    """Return the token that says ``count`` times, 0 to ``COUNTS``."""
-    return TOKEN["0x"] + count
+    """Return the token that says ``count`` times, 1 to ``COUNTS``."""
+    return TOKEN["1x"] + count - 1
 
 
 def question_tokens(kind: Kind, about: int = NONE) -> tuple[int, ...]:
