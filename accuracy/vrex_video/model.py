@@ -1,6 +1,7 @@
 """The streaming video language model: patch encoder, projector, and a decoder with RoPE and GQA."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -83,9 +84,13 @@ class VideoModel(nn.Module):
         for name, weight in self.named_parameters():
             if weight.dim() == 2 and "encoder" not in name:
                 nn.init.normal_(weight, std=0.02)
-        for layer in self.layers:
+        for layer in self.decoder():
             for part in (layer.out, layer.down):
                 nn.init.normal_(part.weight, std=0.02 / (2 * self.config.layers) ** 0.5)
+
+    def decoder(self) -> list[Layer]:
+        """Return the layers, first to last."""
+        return [cast(Layer, layer) for layer in self.layers]
 
     def turn(self, positions: Tensor) -> Rotation:
         """Return RoPE's rotation of token positions [...]."""
@@ -105,7 +110,7 @@ class VideoModel(nn.Module):
         branches = Branches(tokens.shape[1], asked, text.shape[2], window)
         x = torch.cat([tokens, self.words(text).flatten(1, 2).to(tokens.dtype)], dim=1)
         turn = self.turn(branches.positions)
-        for layer in self.layers:
+        for layer in self.decoder():
             x = layer(x, turn, branches)
         x = self.norm(x)
         stream, questions = x.split([branches.stream, branches.asked.shape[1]], dim=1)

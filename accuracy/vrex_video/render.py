@@ -1,6 +1,7 @@
 """Pixels of a script: integer arithmetic only, so every device draws the same frames."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ from vrex_video.world import (
     glyphs,
     textures,
 )
+
+Value = TypeVar("Value", bound=np.generic)
 
 GRID, CELL = 3, 12
 SIDE = GRID * CELL
@@ -113,13 +116,13 @@ def render(camera: Tensor, sprites: Tensor) -> Tensor:
     return pixels.clamp(0, 255).to(torch.uint8).reshape(*shape, 3, SIDE, SIDE)
 
 
-def _held(values: NDArray[np.generic], change: NDArray[np.bool_]) -> NDArray[np.generic]:
+def _held(values: NDArray[Value], change: NDArray[np.bool_]) -> NDArray[Value]:
     """Keep a value until ``change`` says that the next one counts."""
     latest = np.maximum.accumulate(np.where(change, np.arange(len(change)), 0))
     return values[latest]
 
 
-def _corner(cell: NDArray[np.generic]) -> NDArray[np.int64]:
+def _corner(cell: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return [F, 2]: top and left of a glyph in the middle of its cell."""
     margin = (CELL - GLYPH) // 2
     return np.column_stack(np.divmod(cell, GRID)) * CELL + margin

@@ -16,7 +16,7 @@ class StreamingModel:
     def __init__(self, model: VideoModel, method: Method) -> None:
         """Begin streams with empty caches; B is that of the first chunk."""
         self.model = model
-        layers = len(model.layers)
+        layers = model.config.layers
         self.caches: list[LayerCache] = [method.layer(n, layers) for n in range(layers)]
         self.tokens = 0
         """Tokens in each cache."""
@@ -56,7 +56,7 @@ class StreamingModel:
         turn = self.model.turn(positions)
         previous: Tensor | None = None
         self.attended = []
-        for layer, cache in zip(self.model.layers, self.caches, strict=True):
+        for layer, cache in zip(self.model.decoder(), self.caches, strict=True):
             normed = layer.attention_norm(x)
             q, k, v = layer.heads(normed)
             early = None

@@ -26,7 +26,7 @@ from vrex_video.measure import measure
 from vrex_video.model import Config, VideoModel
 from vrex_video.render import render
 from vrex_video.stream import Split
-from vrex_video.vocabulary import WORDS
+from vrex_video.vocabulary import TOKEN, WORDS, Kind
 from vrex_video.weights import load, save
 
 PHASES = (
@@ -43,8 +43,8 @@ NOTES_WEIGHT = 0.3
 RECENT = 400
 
 
-def loss(model: VideoModel, notes_head: nn.Linear, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return the questions' cross entropy and that of what frames' last tokens note."""
+def loss(model: VideoModel, notes_head: nn.Linear, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the questions' cross entropy, that of what frames' last tokens note, what is said."""
     frames = render(batch["camera"], batch["sprites"])
     logits, ends = model(frames, batch["asked"], batch["text"])
     asked = functional.cross_entropy(
@@ -54,7 +54,19 @@ def loss(model: VideoModel, notes_head: nn.Linear, batch: Batch) -> tuple[Tensor
     notes = functional.cross_entropy(
         said.flatten(0, 2).float(), batch["notes"].flatten(), ignore_index=IGNORED
     )
-    return asked, notes
+    return asked, notes, logits.detach().argmax(-1)
+
+
+def right(said: Tensor, batch: Batch) -> dict[str, float]:
+    """Return for each kind the part of a batch's questions that is answered right."""
+    target = batch["target"]
+    correct = ((said == target) | (target == IGNORED)).all(-1)
+    asked = batch["text"][..., 1]
+    found = {}
+    for kind in Kind:
+        there = asked == TOKEN[f"<{kind.value}>"]
+        found[kind.value] = round((correct & there).sum().item() / max(1, there.sum().item()), 3)
+    return found
 
 
 def rate(step: int, steps: int) -> float:
@@ -85,7 +97,7 @@ def train(seed: int, phases: tuple[Phase, ...], device: str, log: Any, workers: 
             group["lr"] = PEAK * rate(step, len(batches))
         here = {name: part.to(device, non_blocking=True) for name, part in batch.items()}
         with torch.autocast(device, torch.bfloat16):
-            asked, notes = loss(model, notes_head, here)
+            asked, notes, said = loss(model, notes_head, here)
         (asked + NOTES_WEIGHT * notes).backward()
         norm = nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
@@ -99,6 +111,7 @@ def train(seed: int, phases: tuple[Phase, ...], device: str, log: Any, workers: 
                     "loss": round(asked.item(), 4),
                     "notes": round(notes.item(), 4),
                     "norm": round(norm.item(), 3),
+                    "right": right(said, here),
                     "seconds": round(time.monotonic() - began, 1),
                 }
             )
