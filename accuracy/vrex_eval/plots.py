@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from resv_ref import files
 from vrex import UserError
+from vrex_eval.ablation import ABLATION
 from vrex_eval.benchmark import Benchmark
 from vrex_eval.methods import METHODS
 from vrex_eval.tables import Details, by_method, mean
@@ -83,10 +84,10 @@ def _errors(details: Details) -> "Figure":
 
 
 def _curves(details: Details) -> dict[str, list[Details]]:
-    """Return each method's points, by ascending budget; only methods by their plain names."""
+    """Return each method's points, by ascending budget; the ablation has a table of its own."""
     curves: dict[str, list[Details]] = defaultdict(list)
     for (name, _), own in by_method(details):
-        if name in METHODS:
+        if name in METHODS or name not in ABLATION.values():
             curves[name].append(own)
     return curves
 
@@ -103,7 +104,7 @@ def _line(
     line = [(100 * x, 100 * y) for x, y in points if x is not None and y is not None]
     if line:
         style = STYLES[number % len(STYLES)]
-        oracle = METHODS[name].oracle
+        oracle = METHODS[name.partition(":")[0]].oracle
         xs, ys = zip(*line, strict=True)
         axis.plot(xs, ys, style, label=name, markersize=3, linewidth=1, alpha=0.5 if oracle else 1)
 

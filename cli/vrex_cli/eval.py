@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 
 @click.command("eval")
-@click.option("--method", "methods", multiple=True, metavar="NAME[:SETTING=VALUE,...]")
+@click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    metavar="NAME[:SETTING=VALUE,...]",
+    help="full, rekv, quest, resv, recommended, ... (docs/accuracy.md); all if left out.",
+)
 @click.option(
     "--budget", "budgets", multiple=True, type=float, help="The methods' own if left out."
 )
@@ -55,7 +61,7 @@ if TYPE_CHECKING:
 def evaluate(
     models: tuple[Path, ...], data: Path | None, device: str, output: Path, **options: Any
 ) -> None:
-    """Measure accuracy and reads of METHODs; a run that was stopped goes on where it was."""
+    """Measure accuracy and reads of methods; a run that was stopped goes on where it was."""
     from vrex_eval import run
 
     settings = run.Settings(**options)

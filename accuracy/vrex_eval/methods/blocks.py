@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vrex_eval.method import Step
 from vrex_eval.methods.selecting import (
     Choice,
     Selecting,
@@ -31,7 +32,7 @@ class BlockMethod(Selecting):
     def __post_init__(self) -> None:
         """Check the settings."""
         super().__post_init__()
-        require(self.name, "budget", self.budget, low=0)
+        self.require_budgets()
         require(self.name, "size", self.size, whole=True, low=1)
 
 
@@ -42,12 +43,12 @@ def cut(method: BlockMethod, keys: Tensor) -> Tensor:
     return keys[:, :, start : start + blocks * size].unflatten(2, (blocks, size))
 
 
-def pick(method: BlockMethod, scores: Tensor, past: int, cost: float) -> Choice:
+def pick(method: BlockMethod, step: Step, scores: Tensor, past: int, cost: float) -> Choice:
     """Choose by scores [B, Hkv, R, blocks]; ``cost`` is a block's overhead in tokens' worth."""
     blocks, size, start = scores.shape[-1], method.size, method.sinks
     if not blocks:
         return nothing_to_pick(past, scores.device)
-    best = top(scores, amount(method.budget, blocks)).any(2)
+    best = top(scores, amount(method.budget_at(step.stage), blocks)).any(2)
     selected = torch.zeros(*best.shape[:2], past, dtype=torch.bool, device=best.device)
     end = start + blocks * size
     selected[:, :, start:end] = best.repeat_interleave(size, -1)

@@ -26,4 +26,4 @@ class ChunksCache(SelectingCache):
         """Score the mean keys; one is half a token's worth of K and V."""
         means = cut(self.method, self.store.keys(past)).mean(3)
         scores = rows(step.q, step.k.shape[2]) @ means.mT
-        return pick(self.method, scores, past, cost=0.5)
+        return pick(self.method, step, scores, past, cost=0.5)

@@ -35,7 +35,7 @@ class InfiniGen(Selecting):
     def __post_init__(self) -> None:
         """Check the settings."""
         super().__post_init__()
-        require(self.name, "budget", self.budget, low=0, high=1)
+        self.require_budgets(high=1)
         require(self.name, "columns", self.columns, low=0, high=1)
         require(self.name, "alpha", self.alpha, low=0)
         require(self.name, "calibration", self.calibration, whole=True, low=1)
@@ -75,7 +75,7 @@ class InfiniGenCache(SelectingCache):
         scores, columns = self._partial(step, past, self._rotation)
         always = windows(self.method, past, step.k.device)
         near = (scores >= -self.method.alpha).sum(-1).float().mean(-1)
-        count = near.round().clamp(1, max(1, int(self.method.budget * past)))
+        count = near.round().clamp(1, max(1, int(self.method.budget_at(step.stage) * past)))
         rank = scores.argsort(-1, descending=True).argsort(-1)
         selected = rank < count[:, None, None]
         d = step.q.shape[-1]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vrex import UserError
 from vrex_eval.method import Step
 from vrex_eval.methods.selecting import Choice, Selecting, SelectingCache, require
 
@@ -31,6 +32,8 @@ class Oaken(Selecting):
         """Check the settings."""
         super().__post_init__()
         require(self.name, "budget", self.budget, low=0, high=1)
+        if self.text_budget is not None:
+            raise UserError(f"method {self.name}: keys are stored once, so no text_budget")
 
     def layer(self, index: int, layers: int) -> "OakenCache":
         """Return an empty cache for layer ``index`` of ``layers``."""

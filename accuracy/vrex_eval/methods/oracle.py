@@ -13,7 +13,6 @@ from vrex_eval.methods.selecting import (
     Selecting,
     SelectingCache,
     amount,
-    require,
     top,
     windows,
 )
@@ -32,16 +31,16 @@ class OracleTopK(Selecting):
     def __post_init__(self) -> None:
         """Check the settings."""
         super().__post_init__()
-        require(self.name, "budget", self.budget, low=0)
+        self.require_budgets()
 
     def layer(self, index: int, layers: int) -> "OracleCache":
         """Return an empty cache for layer ``index`` of ``layers``."""
         return OracleCache(self)
 
-    def pick(self, weights: Tensor, others: Tensor) -> Tensor:
+    def pick(self, weights: Tensor, others: Tensor, budget: float) -> Tensor:
         """Return what each row picks of ``others`` [past] by ``weights`` [B, Hkv, R, past]."""
         scored = int(others.sum())
-        return top(weights.masked_fill(~others, -math.inf), amount(self.budget, scored)) & others
+        return top(weights.masked_fill(~others, -math.inf), amount(budget, scored)) & others
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,19 +53,19 @@ class OracleTopP(Selecting):
     def __post_init__(self) -> None:
         """Check the settings."""
         super().__post_init__()
-        require(self.name, "budget", self.budget, low=0, high=1)
+        self.require_budgets(high=1)
 
     def layer(self, index: int, layers: int) -> "OracleCache":
         """Return an empty cache for layer ``index`` of ``layers``."""
         return OracleCache(self)
 
-    def pick(self, weights: Tensor, others: Tensor) -> Tensor:
+    def pick(self, weights: Tensor, others: Tensor, budget: float) -> Tensor:
         """Return what each row picks of ``others`` [past] by ``weights`` [B, Hkv, R, past]."""
         # What is not in ``weights`` of the others has been attended anyway.
         free = 1 - (weights * others).sum(-1, keepdim=True)
         ranked = (weights * others).sort(-1, descending=True)
         before = ranked.values.cumsum(-1) - ranked.values
-        enough = free + before < self.budget
+        enough = free + before < budget
         return torch.zeros_like(enough).scatter_(-1, ranked.indices, enough) & others
 
 
@@ -79,6 +78,7 @@ class OracleCache(SelectingCache):
         """Pick from exact attention's weights."""
         keys = torch.cat([self.store.keys(past), by_head(step.k)], 2)
         weights = probabilities(step.q, keys)[..., :past]
+        budget = self.method.budget_at(step.stage)
         always = windows(self.method, past, step.k.device)
-        selected = self.method.pick(weights, ~always).any(2)
+        selected = self.method.pick(weights, ~always, budget).any(2)
         return Choice(selected=selected, always=always, overhead=0.0)

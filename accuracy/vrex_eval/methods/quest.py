@@ -31,4 +31,4 @@ class QuestCache(SelectingCache):
         pages = cut(self.method, self.store.keys(past))
         q = rows(step.q, step.k.shape[2])
         bounds = q.clamp(min=0) @ pages.amax(3).mT + q.clamp(max=0) @ pages.amin(3).mT
-        return pick(self.method, bounds, past, cost=1.0)
+        return pick(self.method, step, bounds, past, cost=1.0)

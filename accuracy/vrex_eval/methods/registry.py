@@ -15,7 +15,7 @@ from vrex_eval.methods.oaken import Oaken
 from vrex_eval.methods.oracle import OracleTopK, OracleTopP
 from vrex_eval.methods.quest import Quest
 from vrex_eval.methods.rekv import ReKV
-from vrex_eval.methods.resv import ReSV, TopKClusters
+from vrex_eval.methods.resv import SELECTING, ReSV, TopKClusters
 from vrex_eval.methods.resv_exact import ReSVExact
 from vrex_eval.methods.selecting import Selecting
 from vrex_eval.methods.streaming import Recent, Streaming
@@ -35,6 +35,8 @@ class Entry:
     """Whether it knows what cannot be known."""
 
 
+TEXT = {f"text_{name}": name for name in SELECTING}
+"""ReSV's parameters at the text stage, by the names that a spec uses."""
 PAPER, RECOMMENDED = {"params": MODES["paper"]}, {"params": MODES["recommended"]}
 METHODS = {
     "full": Entry(make=Full),
@@ -73,6 +75,8 @@ def make(spec: str, budget: float | None = None, **common: Any) -> Selecting:
     given = {name: value for name, value in common.items() if value is not None}
     if "params" in settings:
         settings["params"] = _params(settings["params"], given, changes)
+        text = {TEXT[name]: changes.pop(name) for name in list(changes) if name in TEXT}
+        settings["text_changes"] = tuple(text.items())
     else:
         # Methods whose windows are their own keep them.
         fixed = ("sinks", "recent") if entry.make in (Full, Oaken, Recent) else ()
@@ -91,7 +95,7 @@ def parse(spec: str) -> tuple[Entry, dict[str, Any]]:
     entry = METHODS[name]
     known = [field for field in _fields(entry) if field not in ("name", "params")]
     if "params" in _fields(entry):
-        known = ["budget", "stage", "mode", *PARAMS]
+        known = ["budget", "text_budget", "stage", "mode", *PARAMS, *TEXT]
     changes = {}
     for text in filter(None, rest.split(",")):
         key, equals, value = text.partition("=")

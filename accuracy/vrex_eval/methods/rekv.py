@@ -13,7 +13,6 @@ from vrex_eval.methods.selecting import (
     SelectingCache,
     amount,
     nothing_to_pick,
-    require,
     top,
 )
 
@@ -33,7 +32,7 @@ class ReKV(Selecting):
     def __post_init__(self) -> None:
         """Check the settings."""
         super().__post_init__()
-        require(self.name, "budget", self.budget, low=0)
+        self.require_budgets()
 
     def layer(self, index: int, layers: int) -> "ReKVCache":
         """Return an empty cache for layer ``index`` of ``layers``."""
@@ -66,7 +65,7 @@ class ReKVCache(SelectingCache):
             return nothing_to_pick(past, step.k.device)
         query = _mean_query(step.q_plain, step.k.shape[2])
         scores = (self._means.first(scored) @ query[:, :, None])[..., 0]
-        best = top(scores, amount(self.method.budget, scored))
+        best = top(scores, amount(self.method.budget_at(step.stage), scored))
         frame_of = self._frame_of.first(past)
         token = torch.arange(past, device=step.k.device)
         always = (token < self.method.sinks) | (frame_of >= scored)

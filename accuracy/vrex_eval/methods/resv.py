@@ -1,6 +1,5 @@
 """ReSV, batched over streams and heads: the float reference's definition, in every mode."""
 
-import dataclasses
 import math
 from dataclasses import dataclass, field
 
@@ -9,10 +8,13 @@ from torch import Tensor
 
 from resv_ref import numerics, wicsum
 from vrex import MODES, Params, UserError
-from vrex_eval.method import LayerCache, Step
+from vrex_eval.method import LayerCache, Stage, Step
 from vrex_eval.methods.attention import by_head, rows
 from vrex_eval.methods.clusters import ClusterTables
 from vrex_eval.methods.selecting import Choice, Selecting, SelectingCache
+
+SELECTING = ("wicsum_ratio", "k_min", "k_max", "score_map", "score_temperature", "query")
+"""Parameters that may differ between stages: clusters do not depend on them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,16 +30,28 @@ class ReSV(Selecting):
     """ReSV's own parameters."""
     budget: float | None = None
     """``wicsum_ratio``; None: as ``params`` has it."""
+    text_changes: tuple[tuple[str, object], ...] = ()
+    """What of :data:`SELECTING` differs at the text stage: names and values."""
 
     def __post_init__(self) -> None:
-        """Let budget and params agree."""
+        """Let budgets and params agree."""
         if self.budget is not None:
             changed = self.params.replace(wicsum_ratio=self.budget)
             object.__setattr__(self, "params", changed)
+        if self.text_budget is not None:
+            changes = (*self.text_changes, ("wicsum_ratio", self.text_budget))
+            object.__setattr__(self, "text_changes", changes)
+        self.params_at(Stage.TEXT)
         object.__setattr__(self, "budget", self.params.wicsum_ratio)
         object.__setattr__(self, "sinks", self.params.n_sinks)
         object.__setattr__(self, "recent", self.params.recent_window)
         super().__post_init__()
+
+    def params_at(self, stage: Stage) -> Params:
+        """Return the parameters by which a stage selects; clusters are those of ``params``."""
+        if stage is Stage.FRAME or not self.text_changes:
+            return self.params
+        return self.params.replace(**dict(self.text_changes))
 
     def layer(self, index: int, layers: int) -> LayerCache:
         """Return an empty cache for layer ``index`` of ``layers``."""
@@ -53,14 +67,21 @@ class TopKClusters(ReSV):
 
     def __post_init__(self) -> None:
         """Make floor and cap the budget."""
-        count = self.budget
-        if count is None or count != int(count):
-            raise UserError(f"method {self.name}: budget is {count!r}: it must be a whole number")
-        fixed = self.params.replace(k_min=int(count), k_max=int(count))
-        object.__setattr__(self, "params", fixed)
+        count, text = self.budget, self.text_budget
+        object.__setattr__(self, "params", self.params.replace(**self._fixed(count)))
+        if text is not None:
+            changes = (*self.text_changes, *self._fixed(text).items())
+            object.__setattr__(self, "text_changes", changes)
         object.__setattr__(self, "budget", None)
+        object.__setattr__(self, "text_budget", None)
         super().__post_init__()
         object.__setattr__(self, "budget", count)
+        object.__setattr__(self, "text_budget", text)
+
+    def _fixed(self, count: float | None) -> dict[str, object]:
+        if count is None or count != int(count):
+            raise UserError(f"method {self.name}: budget is {count!r}: it must be a whole number")
+        return {"k_min": int(count), "k_max": int(count)}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,9 +140,9 @@ class ReSVCache(SelectingCache):
         return x.unflatten(0, (batch, -1)).expand(batch, heads, *x.shape[1:])
 
     def _threshold(self, step: Step, scored: Tensor, most: int) -> Rows:
-        params, d = self.method.params, step.k.shape[-1]
+        params, d = self.method.params_at(step.stage), step.k.shape[-1]
         batch, heads = scored.shape
-        q = rows(self._queries(step).bfloat16().float(), heads)
+        q = rows(queries(step, params).bfloat16().float(), heads)
         means = self.tables.means(most).unflatten(2, (-1, d)).transpose(1, 2)
         if params.cluster_scope == "per_head":
             means = means.flatten(0, 1).unflatten(0, (batch, heads))
@@ -137,12 +158,9 @@ class ReSVCache(SelectingCache):
         selected = wicsum.select(ranked, of_rows, params).reshape(scores.shape) & every
         return Rows(weights=weights, selected=selected, scored=scored)
 
-    def _queries(self, step: Step) -> Tensor:
-        if self.method.params.query == "same_layer" or step.q_previous is None:
-            return step.q
-        return step.q_previous
 
-
-def with_params(method: ReSV, **changes: object) -> ReSV:
-    """Return ``method`` with single parameters changed."""
-    return dataclasses.replace(method, params=method.params.replace(**changes), budget=None)
+def queries(step: Step, params: Params) -> Tensor:
+    """Return the queries that score, [B, T, Hq, d]; layer 0 has its own alone."""
+    if params.query == "same_layer" or step.q_previous is None:
+        return step.q
+    return step.q_previous

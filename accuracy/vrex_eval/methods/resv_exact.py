@@ -9,8 +9,8 @@ from torch import Tensor
 
 import resv_ref
 from resv_ref.run import one_thread
-from vrex import Params, UserError
-from vrex_eval.method import Attended, Step
+from vrex import UserError
+from vrex_eval.method import Attended, Stage, Step
 from vrex_eval.methods.resv import ReSV
 
 
@@ -23,25 +23,26 @@ class ReSVExact(ReSV):
         super().__post_init__()
         if self.stage != "both":
             raise UserError(f"method {self.name}: stage is {self.stage!r}: exact picks at both")
-        self.params.require_exact(f"{self.name} method's exact")
+        for stage in Stage:
+            self.params_at(stage).require_exact(f"{self.name} method's exact")
 
     def layer(self, index: int, layers: int) -> "ReSVExactCache":
         """Return an empty cache for layer ``index`` of ``layers``."""
-        return ReSVExactCache(self.params)
+        return ReSVExactCache(self)
 
 
 class ReSVExactCache:
     """One reference for each stream; attention is the hardware's as well."""
 
-    def __init__(self, params: Params) -> None:
+    def __init__(self, method: ReSVExact) -> None:
         """Start empty."""
-        self.params = params
+        self.method = method
         self.streams: list[resv_ref.ReSV] = []
 
     def attend(self, step: Step) -> Attended:
         """Step every stream's reference."""
         if not self.streams:
-            self.streams = [resv_ref.ReSV(self.params, engine="exact") for _ in step.q]
+            self.streams = [resv_ref.ReSV(self.method.params, engine="exact") for _ in step.q]
         past = self.streams[0].stored
         with one_thread():
             taken = [self._step(b, resv, step) for b, resv in enumerate(self.streams)]
@@ -67,6 +68,8 @@ class ReSVExactCache:
         def given(x: Tensor | None) -> Tensor | None:
             return None if x is None else x[b].detach().cpu().bfloat16()
 
+        # Selection alone follows it: clusters keep the parameters that they were made with.
+        resv.params = self.method.params_at(step.stage)
         previous = step.q if step.q_previous is None else step.q_previous
         return resv.step(
             step.q[b].detach().cpu().bfloat16(),

@@ -43,6 +43,8 @@ class Selecting(ABC):
     """Latest tokens that are always attended."""
     stage: str = "both"
     """Where it picks: frame, text or both. The other stage attends everything."""
+    text_budget: float | None = None
+    """The budget at the text stage; None: as at frames."""
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -52,6 +54,19 @@ class Selecting(ABC):
             )
         for name in ("sinks", "recent"):
             require(self.name, name, getattr(self, name), whole=True, low=0)
+        if self.text_budget is not None and not hasattr(self, "budget"):
+            raise UserError(f"method {self.name}: has no budget, so no text_budget either")
+
+    def budget_at(self, stage: Stage) -> float:
+        """Return the budget of a stage, for methods that have one."""
+        text = stage is Stage.TEXT and self.text_budget is not None
+        return float(getattr(self, "text_budget" if text else "budget"))
+
+    def require_budgets(self, high: float = 1 << 31) -> None:
+        """Raise :class:`~vrex.UserError` unless both budgets are from 0 to ``high``."""
+        require(self.name, "budget", self.budget_at(Stage.FRAME), low=0, high=high)
+        if self.text_budget is not None:
+            require(self.name, "text_budget", self.text_budget, low=0, high=high)
 
     @abstractmethod
     def layer(self, index: int, layers: int) -> LayerCache:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from vrex_eval.method import Step
-from vrex_eval.methods.selecting import Choice, Selecting, SelectingCache, require
+from vrex_eval.methods.selecting import Choice, Selecting, SelectingCache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Streaming(Selecting):
     def __post_init__(self) -> None:
         """Check the settings."""
         super().__post_init__()
-        require(self.name, "budget", self.budget, low=0)
+        self.require_budgets()
 
     def layer(self, index: int, layers: int) -> "StreamingCache":
         """Return an empty cache for layer ``index`` of ``layers``."""
@@ -43,7 +43,7 @@ class StreamingCache(SelectingCache):
 
     def choose(self, step: Step, past: int) -> Choice:
         """Return the window as what is always attended."""
-        budget = self.method.budget
+        budget = self.method.budget_at(step.stage)
         recent = round(budget * past) if budget < 1 else int(budget)
         token = torch.arange(past, device=step.k.device)
         always = (token < self.method.sinks) | (token >= past - recent)
