@@ -1,19 +1,18 @@
 """Weights come back as they were written; files that are not a model are refused in one line."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from vrex import UserError
+from vrex_video.benchmark import SHIPPED
 from vrex_video.measure import measure
 from vrex_video.model import Config, VideoModel
 from vrex_video.stream import Split
 from vrex_video.weights import FILE, load, save
 
-SHIPPED = Path(__file__).parents[2] / "models" / "video-small"
 CONFIG = Config(layers=1, width=32, query_heads=4, kv_heads=2, head_dim=16, hidden=48)
 
 
