@@ -26,13 +26,14 @@ POINTS = 4
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VideoBenchmark:
-    """A trained model and the test streams: those of the generator, or files in a folder."""
+    """A trained model and the streams of a split: those of the generator, or files in a folder."""
 
     model: VideoModel
     identity: str
     seed: int
     data: Path | None
     device: str
+    split: Split = Split.TEST
     kinds: tuple[str, ...] = tuple(kind.value for kind in Kind)
     old_kinds: tuple[str, ...] = tuple(kind.value for kind in OLD_MEMORY)
 
@@ -46,7 +47,7 @@ class VideoBenchmark:
         return StreamingModel(self.model, method)
 
     def batch(self, context: int, first: int, count: int) -> Batch:
-        """Return test streams ``first`` on, ``count`` of them, of ``context`` tokens."""
+        """Return streams ``first`` on, ``count`` of them, of ``context`` tokens."""
         frames = context // questions.FRAME_TOKENS
         if frames < 1:
             raise UserError(f"context is {context}: use {questions.FRAME_TOKENS} tokens or more")
@@ -71,13 +72,16 @@ class VideoBenchmark:
         if self.data is not None:
             return _read(self.data, number, frames)
         points = ask_points(frames, POINTS)
-        stream = make_stream(Split.TEST, number, frames, points, device=self.device)
+        stream = make_stream(self.split, number, frames, points, device=self.device)
         return stream.frames, list(stream.questions)
 
 
-def load(model: Path | None, data: Path | None, device: str) -> VideoBenchmark:
+def load(
+    model: Path | None, data: Path | None, device: str, split: Split = Split.TEST
+) -> VideoBenchmark:
     """Load a trained model, the shipped one without ``model``.
 
+    ``split``: which of the generator's streams; settings are chosen on those of ``VAL``.
     ``data`` is a folder of streams as safetensors: ``frames`` uint8 [F, 3, SIDE, SIDE], and in the
     metadata ``questions``, a JSON list of objects with kind, frame, text, answer and distance
     (:class:`vrex_video.questions.Question`). Without it the test streams are the generator's.
@@ -89,13 +93,14 @@ def load(model: Path | None, data: Path | None, device: str) -> VideoBenchmark:
     digest = hashlib.sha256((folder / weights.FILE).read_bytes()).hexdigest()[:16]
     if data is not None and not any(data.glob("*.safetensors")):
         raise UserError(f"{data}: holds no streams (*.safetensors)")
-    source = "generator" if data is None else data.resolve().name
+    source = f"{split.value} streams" if data is None else data.resolve().name
     return VideoBenchmark(
         model=loaded,
         identity=f"{digest} on {source}",
         seed=int(about.get("seed", 0)),
         data=data,
         device=device,
+        split=split,
     )
 
 

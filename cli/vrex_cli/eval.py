@@ -42,6 +42,13 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Streams to test on; the held-out ones of our generator if left out.",
 )
+@click.option(
+    "--split",
+    type=click.Choice(["test", "val"]),
+    default="test",
+    show_default=True,
+    help="Streams of the generator: settings are chosen on val, reported on test.",
+)
 @click.option("--context", "contexts", multiple=True, type=int, default=[4096], show_default=True)
 @click.option("--streams", type=int, default=32, show_default=True)
 @click.option("--batch", type=int, default=8, show_default=True, help="Streams watched at once.")
@@ -59,7 +66,12 @@ if TYPE_CHECKING:
     "-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True, metavar="DIR"
 )
 def evaluate(
-    models: tuple[Path, ...], data: Path | None, device: str, output: Path, **options: Any
+    models: tuple[Path, ...],
+    data: Path | None,
+    split: str,
+    device: str,
+    output: Path,
+    **options: Any,
 ) -> None:
     """Measure accuracy and reads of methods; a run that was stopped goes on where it was."""
     from vrex_eval import run
@@ -67,7 +79,7 @@ def evaluate(
     settings = run.Settings(**options)
     run.chosen(settings)
     check_device(device)
-    benchmarks = load_benchmarks(models, data, device)
+    benchmarks = load_benchmarks(models, data, device, split)
     with _progress() as progress:
         cells = run.evaluate(benchmarks, settings, output, progress)
     click.echo(f"wrote {len(cells)} results, tables and plots to {output}")
@@ -84,13 +96,15 @@ def check_device(device: str) -> None:
         raise UserError(f"device {device!r} cannot be used ({line}); try --device cpu") from None
 
 
-def load_benchmarks(models: Sequence[Path], data: Path | None, device: str) -> list["Benchmark"]:
+def load_benchmarks(
+    models: Sequence[Path], data: Path | None, device: str, split: str = "test"
+) -> list["Benchmark"]:
     """Load the models with their streams, through the package that has both."""
     try:
         loader = importlib.import_module("vrex_video.benchmark")
     except ImportError:
         raise UserError("no video model is installed: vrex_video.benchmark is missing") from None
-    return [loader.load(model, data, device) for model in models or (None,)]
+    return [loader.load(model, data, device, loader.Split(split)) for model in models or (None,)]
 
 
 @contextmanager

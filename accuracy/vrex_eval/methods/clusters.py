@@ -35,6 +35,7 @@ class ClusterTables:
         self.planes = draw_hyperplanes(p.n_hyperplanes, width).float().to(device)
         self.counts = torch.zeros(tables, 64, dtype=torch.int64, device=device)
         self.sums = torch.zeros(tables, 64, width, device=device)
+        self.squares = torch.zeros(tables, 64, device=device)
         self.clusters = torch.zeros(tables, dtype=torch.int64, device=device)
         """[S] int64: clusters of each table, open ones included."""
         self.sealed = torch.zeros_like(self.clusters)
@@ -111,6 +112,7 @@ class ClusterTables:
         self.counts.scatter_add_(1, chosen[:, None], torch.ones_like(chosen)[:, None])
         of_key = chosen[:, None, None].expand(-1, 1, key.shape[1])
         self.sums.scatter_add_(1, of_key, key[:, None])
+        self.squares.scatter_add_(1, chosen[:, None], key.square().sum(1, keepdim=True))
         if p.cluster_bits == "mean":
             self._rehash(slot, joins, chosen, hashed)
         return chosen
@@ -134,6 +136,7 @@ class ClusterTables:
         if self._most > self.counts.shape[1]:
             more = max(self.counts.shape[1], tokens)
             self.counts = torch.nn.functional.pad(self.counts, (0, more))
+            self.squares = torch.nn.functional.pad(self.squares, (0, more))
             self.sums = torch.nn.functional.pad(self.sums, (0, 0, 0, more))
 
     def _seal(self) -> None:
@@ -148,3 +151,13 @@ class ClusterTables:
         """
         counts = self.counts[:, :clusters, None].clamp(min=1)
         return (self.sums[:, :clusters] / counts).bfloat16().float()
+
+    def variances(self, clusters: int) -> Tensor:
+        """Return the variance of the first clusters' keys, the mean over dimensions, [S, clusters].
+
+        0 for a cluster of one token, and past a table's own clusters.
+        """
+        counts = self.counts[:, :clusters].clamp(min=1)
+        means = self.sums[:, :clusters] / counts[:, :, None]
+        spread = self.squares[:, :clusters] / counts - means.square().sum(2)
+        return spread.clamp(min=0) / self.sums.shape[2]

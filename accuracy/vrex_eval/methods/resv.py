@@ -30,6 +30,9 @@ class ReSV(Selecting):
     """ReSV's own parameters."""
     budget: float | None = None
     """``wicsum_ratio``; None: as ``params`` has it."""
+    moment: float = 0.0
+    """How much of a cluster's spread its score gets: with 1, half the variance that a normal
+    spread of its keys gives the logits, one number a cluster. Ours, not the paper's."""
     text_changes: tuple[tuple[str, object], ...] = ()
     """What of :data:`SELECTING` differs at the text stage: names and values."""
 
@@ -147,6 +150,10 @@ class ReSVCache(SelectingCache):
         if params.cluster_scope == "per_head":
             means = means.flatten(0, 1).unflatten(0, (batch, heads))
         scores = q @ means.mT / math.sqrt(d)
+        if self.method.moment:
+            spread = self._of_heads(self.tables.variances(most), batch, heads)[:, :, None]
+            norms = q.square().sum(-1, keepdim=True) / d
+            scores = scores + self.method.moment / 2 * norms * spread
         live = torch.arange(most, device=q.device) < scored[:, :, None]
         every = live[:, :, None].expand(scores.shape)
         # NaN has weight 0 and takes no part in a row's maximum: what a cluster that is not there
