@@ -232,3 +232,21 @@ def test_the_ring_waits_for_a_full_queue():
         assert got == [*jobs, last, last]
 
     bed.play.run(testbench)
+
+
+def test_nothing_is_read_for_a_queue_that_is_full():
+    bed = Bed()
+
+    async def testbench(ctx):
+        ctx.set(bed.unit.ring, RING)
+        for number in range(DEPTH):
+            assert not await bed.start(ctx, bed.job(number))
+        bed.put(0, bed.job(99), 0)
+        ctx.set(bed.unit.tail, 1)
+        await ctx.tick().repeat(30)
+        assert not bed.memory.log
+        ctx.set(bed.unit.o.ready, 1)
+        await ctx.tick().repeat(30)
+        assert len(bed.memory.log) == 1 and not ctx.get(bed.unit.waits)
+
+    bed.play.run(testbench)
