@@ -30,7 +30,7 @@ def select(weights: Tensor, counts: Tensor, params: Params) -> Tensor:
     order = torch.sort(weights, dim=1, descending=True, stable=True).indices
     mass = _mass(weights, counts).gather(1, order)
     accumulated = mass.cumsum(1)
-    walked = torch.arange(1, clusters + 1)
+    walked = torch.arange(1, clusters + 1, device=weights.device)
     enough = accumulated > _threshold(accumulated[:, -1:], params)
     stop = (walked >= params.k_min) & enough
     if params.k_max is not None:

@@ -3,13 +3,36 @@
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from amaranth.hdl import Elaboratable
 
+from vrex_cli.app import main
+
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def vrex(capsys):
+    """Call the command in this process, with its exit code and streams."""
+
+    def call(*arguments: object) -> Result:
+        with pytest.raises(SystemExit) as end:
+            main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return Result(int(end.value.code or 0), out, err)
+
+    return call
 
 
 @pytest.fixture

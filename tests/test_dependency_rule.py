@@ -13,15 +13,19 @@ PACKAGES = {
     "vrex_sim": ROOT / "sim" / "vrex_sim",
     "vrex_synth": ROOT / "synth" / "vrex_synth",
     "vrex_formal": ROOT / "formal" / "vrex_formal",
+    "vrex_video": ROOT / "accuracy" / "vrex_video",
+    "vrex_eval": ROOT / "accuracy" / "vrex_eval",
     "vrex_cli": ROOT / "cli" / "vrex_cli",
 }
 FORBIDDEN = {
     "vrex": {"torch", "amaranth", *PACKAGES} - {"vrex"},
     "resv_ref": {"amaranth", *PACKAGES} - {"vrex", "resv_ref"},
     "vrex_hw": {"torch", *PACKAGES} - {"vrex", "vrex_hw"},
-    "vrex_sim": {"vrex_synth", "vrex_formal", "vrex_cli"},
-    "vrex_synth": {"vrex_formal", "vrex_cli"},
-    "vrex_formal": {"vrex_cli"},
+    "vrex_sim": {"vrex_synth", "vrex_formal", "vrex_video", "vrex_eval", "vrex_cli"},
+    "vrex_synth": {"vrex_formal", "vrex_video", "vrex_eval", "vrex_cli"},
+    "vrex_formal": {"vrex_video", "vrex_eval", "vrex_cli"},
+    "vrex_video": {"amaranth", *PACKAGES} - {"vrex", "resv_ref", "vrex_eval", "vrex_video"},
+    "vrex_eval": {"amaranth", *PACKAGES} - {"vrex", "resv_ref", "vrex_eval"},
     "vrex_cli": set(),
 }
 

@@ -162,7 +162,7 @@ class KVMUConfig:
     resident_slots: int = 1024
     """Most slots of a head for fetched clusters that stay, a power of two, 2 to 4096."""
     request_lines: int = 512
-    """Most lines of a request to the host link, a power of two, 64 to 32768."""
+    """Most lines of a fetch from the host link, a power of two, 64 to 32768."""
     outstanding: int = 8
     """Requests under way on the host link, a power of two, 2 to 64."""
     jobs: int = 8

@@ -50,6 +50,10 @@ class Attended:
     overhead: Tensor
     """[B, Hkv]: what was read to select them (representatives, partial keys), in tokens' worth of
     K and V."""
+    token_cost: float = 1.0
+    """Bytes of a token that was read, as a share of those of its K and V in BF16."""
+    keep: Tensor | None = None
+    """[B, Hkv, past] bool: which tokens of the past were read; None: all of them."""
 
 
 class LayerCache(Protocol):
@@ -67,7 +71,10 @@ class LayerCache(Protocol):
 class Method(Protocol):
     """A way to attend; its settings are its own."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What results call it."""
+        ...
 
     def layer(self, index: int, layers: int) -> LayerCache:
         """Return an empty cache for layer ``index`` of ``layers``."""

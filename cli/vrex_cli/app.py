@@ -6,8 +6,10 @@ import click
 
 from vrex import HardwareError, UserError
 from vrex_cli.bench import bench
+from vrex_cli.capture import capture
 from vrex_cli.demo import demo
 from vrex_cli.doctor import doctor
+from vrex_cli.eval import evaluate
 from vrex_cli.formal import formal
 from vrex_cli.generate import generate
 from vrex_cli.run import run
@@ -21,7 +23,7 @@ def cli() -> None:
     """V-Rex in the open: generate the retrieval engine, simulate it, prove it, synthesise it."""
 
 
-for command in (bench, demo, doctor, formal, generate, run, soak, synth):
+for command in (bench, capture, demo, doctor, evaluate, formal, generate, run, soak, synth):
     cli.add_command(command)
 
 

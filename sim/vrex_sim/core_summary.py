@@ -37,8 +37,9 @@ def figures(
       by their length; ``buckets_per_row``: histogram bins visited
     - ``least_cycles``: the floor of each kind of command; ``dpe_utilisation``: their sum over all
       cycles
-    - ``prediction_hidden``: share of the cycles in which HCU, WTU or KVMU work in which the DPE
-      works too
+    - ``prediction_hidden``: of the cycles in which HCU, WTU or KVMU work for a later job, from the
+      first attention on, the share in which the DPE works too; ``prediction_hidden_whole``: of
+      all of the run, the first job's own prediction included
     - ``active_cycles``: cycles in which each unit works; ``timeline``: the share of the cycles of
       each span in which it does (:meth:`~vrex_sim.activity.Activity.timeline`)
     - ``link``: requests both ways, bytes each way, and the mean size of a request
@@ -72,6 +73,7 @@ def figures(
         "least_cycles": least,
         "dpe_utilisation": sum(least.values()) / max(1, cycles),
         "prediction_hidden": activity.hidden(),
+        "prediction_hidden_whole": activity.hidden(after=0),
         "active_cycles": activity.busy,
         "timeline": activity.timeline(),
         "link": _link(place.regions.line_bytes, counters),

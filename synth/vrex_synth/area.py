@@ -109,18 +109,25 @@ class Library:
         self.nand2_um2 = min(nand2)
 
 
-def measure(source: str, top: str, units: Sequence[str], liberty: Sequence[str | Path]) -> Area:
+def measure(
+    source: str,
+    top: str,
+    units: Sequence[str],
+    liberty: Sequence[str | Path],
+    shallow: int = SHALLOW,
+) -> Area:
     """Map Verilog ``source`` to the cells of the ``liberty`` files and return its area by unit.
 
     ``units`` are modules below ``top`` that keep their boundary; all else is flattened into the
-    unit (or the top) that instantiates it. Raises :class:`~vrex.UserError`.
+    unit (or the top) that instantiates it. Memories of fewer than ``shallow`` words become
+    flip-flops; 0: none does. Raises :class:`~vrex.UserError`.
     """
     outputs = ["stat.json", "memories.json"]
     with tempfile.TemporaryDirectory(prefix="vrex-area-") as name:
         folder = Path(name)
         library = Library(liberty, folder)
         (folder / "design.v").write_text(source)
-        tools.yosys(_script(top, units, library), folder, outputs)
+        tools.yosys(_script(top, units, library, shallow), folder, outputs)
         stat, memories = (json.loads((folder / name).read_text())["modules"] for name in outputs)
     return Area(
         um2={name: stat["\\" + name]["area"] for name in (top, *units)},
@@ -183,7 +190,7 @@ def _left_out(cell: str) -> bool:
     return any(fnmatchcase(cell, pattern) for pattern in DONT_USE)
 
 
-def _script(top: str, units: Sequence[str], library: Library) -> str:
+def _script(top: str, units: Sequence[str], library: Library, shallow: int) -> str:
     dont_use = " ".join(f"-dont_use {pattern}" for pattern in DONT_USE)
     cells = " ".join(f"-liberty {name}" for name in library.files)
     flip_flops = " ".join(f"-liberty {name}" for name in library.flip_flop_files)
@@ -199,7 +206,7 @@ def _script(top: str, units: Sequence[str], library: Library) -> str:
         select t:$mem_v2 r:WR_PORTS>0 %i
         write_json -selected memories.json
         select -clear
-        select -set logic t:$mem_v2 r:SIZE<{SHALLOW} %i t:$mem_v2 r:WR_PORTS<1 %i %u
+        select -set logic t:$mem_v2 r:SIZE<{shallow} %i t:$mem_v2 r:WR_PORTS<1 %i %u
         memory_map @logic
         opt -undriven -fine
         techmap

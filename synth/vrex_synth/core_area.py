@@ -10,13 +10,13 @@ from vrex_hw.generate import emit
 from vrex_synth import area
 
 PARTS = {
-    "hcu": ("core.engine.hcu",),
-    "wtu": ("core.engine.wtu",),
+    "hcu": ("core.prediction.engine.hcu",),
+    "wtu": ("core.prediction.engine.wtu",),
     "kvmu": ("core.retriever", "core.storer", "core.table", "core.link_port"),
-    "lxe": ("core.lxe",),
+    "lxe": ("core.execution.lxe",),
 }
 """A part, and the modules that make it up."""
-DRE = ("core.engine", "core.retriever", "core.storer", "core.table", "core.link_port")
+DRE = ("core.prediction", "core.retriever", "core.storer", "core.table", "core.link_port")
 """The modules of the DRE, whose memories are counted together."""
 
 
@@ -26,22 +26,24 @@ def figures(config: Config, liberty: Sequence[str | Path]) -> list[dict[str, Any
     ``area.hcu_share``, ``wtu_share``, ``kvmu_share`` and, together, ``area.dre_share``; the areas
     as ``area.core_*_um2``, that of the whole as ``area.core_um2``. The KVMU is retriever, storer,
     table and link port; ports of memory, feeder, writer, sequencer and registers count in the
-    whole alone. Memories are in none of them: ``area.core_dre_memory_bits`` and
-    ``area.core_lxe_memory_bits`` are theirs. Raises :class:`~vrex.UserError`.
+    whole alone. All memories stay memories here, however shallow: they are in none of the areas,
+    ``area.core_dre_memory_bits`` and ``area.core_lxe_memory_bits`` are theirs. Beside them
+    ``area.kvmu_um2``: the KVMU with its shallow ones as flip-flops, as ``area.hcu_um2`` and
+    ``area.wtu_um2`` are. Raises :class:`~vrex.UserError`.
     """
     source = emit(config, "core")
     shared = re.findall(r"^module (?:\\)?((?!core\b)[\w.$]+)", source, re.M)
     names = [name for modules in PARTS.values() for name in modules]
-    measured = area.measure(source, "core", [*names, *shared], liberty)
+    measured = area.measure(source, "core", [*names, *shared], liberty, shallow=0)
     whole = measured.um2["core"]
     parts = {part: sum(measured.um2[name] for name in of) for part, of in PARTS.items()}
     parts["dre"] = parts["hcu"] + parts["wtu"] + parts["kvmu"]
-    bits = {"dre": 0, "lxe": 0}
-    for memory in measured.memories:
-        if memory.depth >= area.SHALLOW:
-            for part, of in (("dre", DRE), ("lxe", PARTS["lxe"])):
-                bits[part] += memory.bits * memory.unit.startswith(of)
-    values = [("area.core_um2", round(whole, 1), "um2")]
+    bits = {
+        part: sum(memory.bits for memory in measured.memories if memory.unit.startswith(of))
+        for part, of in (("dre", DRE), ("lxe", PARTS["lxe"]))
+    }
+    kvmu = sum(area.measure(source, name, [], liberty).um2[name] for name in PARTS["kvmu"])
+    values = [("area.core_um2", round(whole, 1), "um2"), ("area.kvmu_um2", round(kvmu, 1), "um2")]
     for part, um2 in parts.items():
         values.append((f"area.core_{part}_um2", round(um2, 1), "um2"))
         if part != "lxe":

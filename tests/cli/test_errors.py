@@ -183,3 +183,21 @@ def test_configuration_file(vrex, tmp_path, text, fragments):
     result = vrex("generate", "--config", own, "-o", tmp_path / "out")
     assert_refused(result, *fragments)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        (["--method", "magic"], ["magic", "recommended"]),
+        (["--method", "chunks:size=none"], ["size", "None"]),
+        (["--method", "chunks", "--budget", "-2"], ["budget", "-2"]),
+        (["--budget", "much"], ["much"]),
+        (["--sweep", "--budget", "2"], ["--sweep"]),
+        (["--streams", "0"], ["streams is 0"]),
+        (["--device", "abacus"], ["abacus", "--device cpu"]),
+        (["--probe", "-1"], ["--probe"]),
+    ],
+)
+def test_eval_refuses_bad_settings(vrex, tmp_path, arguments, fragments):
+    assert_refused(vrex("eval", *arguments, "-o", tmp_path / "results"), *fragments)
+    assert not any(tmp_path.iterdir())

@@ -11,12 +11,18 @@ from vrex_sim.faults.campaign import CONFIG
 
 
 @pytest.fixture(scope="module")
-def campaign():
-    return Campaign()
+def keep(tmp_path_factory):
+    return tmp_path_factory.mktemp("campaign") / "kept" / "soak.json"
 
 
-def test_nothing_wrong_goes_unflagged(campaign):
+@pytest.fixture(scope="module")
+def campaign(keep):
+    return Campaign(keep)
+
+
+def test_nothing_wrong_goes_unflagged_and_a_campaign_goes_on(campaign, keep):
     counts = campaign.run(60)
+    assert Campaign(keep).counts == counts
     assert counts.made.total() == 60
     assert counts.met.total() > 20
     assert counts.flagged.total() > 10

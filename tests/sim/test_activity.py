@@ -51,7 +51,14 @@ def test_the_hidden_share_is_of_predictions_cycles_alone(run):
 def test_every_unit_that_predicts_counts_once(unit):
     changes = beats((0, [*activity.PREDICTION, "dpe"]), (30, [unit]), (40, ["dpe", "attend"]))
     found = Activity.of({"activity": changes, "began": 0, "cycles": 60})
-    assert found.hidden() == 30 / 40
+    assert found.hidden(after=0) == 30 / 40
+
+
+def test_prediction_before_the_first_attention_has_nothing_to_hide_behind():
+    changes = beats((0, ["wtu"]), (20, ["dpe", "attend", "hcu"]), (30, ["hcu"]), (40, ["dpe"]))
+    found = Activity.of({"activity": changes, "began": 0, "cycles": 60})
+    assert found.hidden() == 10 / 20
+    assert found.hidden(after=0) == 10 / 40
 
 
 @pytest.mark.parametrize("unit", [u for u in UNITS if u not in (*activity.PREDICTION, "dpe")])

@@ -1,4 +1,4 @@
-"""The order of a job's steps, while the LXE still attends for the job before."""
+"""The order of a job's steps, once its clusters are being selected."""
 
 from typing import Any
 
@@ -8,16 +8,14 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from vrex_hw.config import Config
 from vrex_hw.core.attends import Attends
-from vrex_hw.core.check import Check
-from vrex_hw.core.feeder.layouts import FED, FEED
-from vrex_hw.core.jobs import JOB
+from vrex_hw.core.feeder.layouts import FEED, READ
 from vrex_hw.core.open_walk import OPEN_CLUSTER, OpenWalk
+from vrex_hw.core.predictor import PREDICTED
 from vrex_hw.core.settings import SETTINGS
 from vrex_hw.core.statuses import ENDED
 from vrex_hw.core.writer import WRITE
-from vrex_hw.hcu.loader import MOST_CLUSTERS
 from vrex_hw.kvmu import table
-from vrex_hw.kvmu.layouts import FAULT, HEADER, LINE, SEGMENT, Area, Fault
+from vrex_hw.kvmu.layouts import HEADER, LINE, SEGMENT, Area, Fault
 from vrex_hw.kvmu.ports import OpenSignature
 from vrex_hw.kvmu.regions import Regions
 from vrex_hw.kvmu.retriever.layouts import DONE as RETRIEVED
@@ -27,8 +25,6 @@ from vrex_hw.kvmu.storer.layouts import job_layout as store_layout
 from vrex_hw.kvpu.engine import (
     CLUSTER_JOB,
     CLUSTER_PARAMETERS,
-    SELECT_JOB,
-    SELECT_PARAMETERS,
     StartSignature,
 )
 from vrex_hw.lxe.layouts import COLUMN_BITS, Kind
@@ -36,24 +32,40 @@ from vrex_hw.lxe.layouts import COLUMN_BITS, Kind
 COUNTED = data.StructLayout({"chosen": 32, "hits": 32, "fetched": LINE})
 """Counters of the retriever, of which a job's status tells its own part."""
 
+HAND = data.StructLayout(
+    {
+        **PREDICTED.members,
+        "header": HEADER,
+        "after": HEADER,
+        "spoilt": 1,
+        "lost": 1,
+        "attends": 1,
+        "counted": COUNTED,
+    }
+)
+"""The job in hand: the header as it finds it, and as it leaves it ``after``; whether its hash bits
+are wrong (``spoilt``), its table could not be loaded (``lost``), it has handed over its attention;
+what the counters were when it began."""
+
 
 class Sequencer(wiring.Component):
     """Takes one job after the other through its steps; the units do them.
 
-    1. load the head's table; 2. score the sealed clusters and select (the LXE and the WTU); hash
-    and cluster the frame (the LXE and the HCU); 3. retrieve what was selected; list what the frame
-    attends; 4. attend; 5. store the frame; 6. save the table.
+    1. load the head's table; 2. hash the frame and cluster it (the LXE and the HCU); 3. retrieve
+    what was selected; list what the frame attends; 4. hand over its attention; 5. store the frame;
+    6. save the table.
 
-    Step 4 is handed to the feeder only when the next job has handed over its step 2, or when
-    there is none, so that the LXE scores for a job before it attends for the one before. Steps 3,
-    5 and 6, and the WTU's and the HCU's part of 2, then run beside attention. A job waits until
-    no job of its head attends any more; one with a ``fence`` until every job has ended.
+    Its scores have been handed over before (:class:`~vrex_hw.core.predictor.Predictor`), and when
+    it is taken, the predictor goes on to the next job. So the LXE has, in this order: attention of
+    job j - 1, scores of j + 1, hash bits of j, attention of j. Job j is retrieved during the first
+    two, and stored during its own attention.
 
     A fault ends a job's retrieval, and it does not attend; its frame is stored all the same, and
     the head goes on. A fault in storing, hashing or in the table leaves the head's state busy.
 
-    ``freed`` pulses when an attention has been written. Source: the paper's overlap of prediction
-    and execution; the order is our decision.
+    ``same``: a job of the head ``asked`` is in hand or attends; ``quiet``: none is. ``freed``
+    pulses when an attention has been written. Source: the paper's overlap of prediction and
+    execution; the order is our decision.
     """
 
     def __init__(self, config: Config) -> None:
@@ -62,11 +74,14 @@ class Sequencer(wiring.Component):
         super().__init__(
             {
                 "settings": In(SETTINGS),
-                "job": In(stream.Signature(JOB)),
+                "job": In(stream.Signature(PREDICTED)),
+                "asked": In(LINE),
+                "same": Out(1),
+                "quiet": Out(1),
+                "chunks_log2": In(4),
                 "ended": Out(stream.Signature(ENDED)),
                 "freed": In(1),
                 "idle": In(1),
-                "busy": Out(1),
                 "load": Out(stream.Signature(table.LOAD)),
                 "loaded": In(stream.Signature(table.LOADED)),
                 "save": Out(stream.Signature(table.STORE)),
@@ -74,12 +89,11 @@ class Sequencer(wiring.Component):
                 "open": Out(OpenSignature(config)),
                 "open_cluster": Out(stream.Signature(OPEN_CLUSTER)),
                 "cluster": Out(StartSignature(CLUSTER_JOB, CLUSTER_PARAMETERS)),
-                "select": Out(StartSignature(SELECT_JOB, SELECT_PARAMETERS)),
                 "feed": Out(stream.Signature(FEED)),
                 "attend": Out(stream.Signature(WRITE)),
-                "fed": In(stream.Signature(FED, always_ready=True)),
+                "hashed": In(READ),
                 "bank": Out(1),
-                "clear": Out(1),
+                "empty": Out(1),
                 "segment": Out(stream.Signature(SEGMENT)),
                 "columns": In(COLUMN_BITS),
                 "retrieve": Out(stream.Signature(RETRIEVE)),
@@ -89,64 +103,57 @@ class Sequencer(wiring.Component):
                 "store": Out(stream.Signature(store_layout(config))),
                 "stored": In(stream.Signature(STORED)),
                 "storing": Out(1),
-                "chunks_log2": Out(4),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         """Build the steps as states, and what they hold of the job in hand."""
         m = Module()
-        m.submodules.check = check = Check(self._config)
         m.submodules.attends = attends = Attends()
         m.submodules.walk = walk = OpenWalk(self._config)
-        hand = _Hand()
+        hand = Signal(HAND)
         connect(m, walk.open, flipped(self.open))
         m.d.comb += [
-            check.job.eq(hand.job),
-            check.settings.eq(self.settings),
-            hand.rows.eq(check.rows),
-            hand.chunks_log2.eq(check.chunks_log2),
-            hand.out_lines.eq(check.out_lines),
             attends.freed.eq(self.freed),
             attends.own.eq(hand.job.descriptor.state),
-            attends.asked.eq(self.job.p.descriptor.state),
+            attends.asked.eq(self.asked),
             walk.sealed.eq(hand.header.sealed),
             walk.opened.eq(hand.header.opened),
             self.open_cluster.p.eq(walk.cluster.p),
             self.bank.eq(attends.bank),
-            self.chunks_log2.eq(check.chunks_log2),
         ]
         self._payloads(m, hand, attends)
-        with m.If(self.fed.valid & (self.fed.p.fault != Fault.NONE)):
-            with m.If(self.fed.p.kind == Kind.HASH):
-                m.d.sync += hand.spoilt.eq(1)
-            with m.If((self.fed.p.kind != Kind.ATTEND) & (hand.fault == Fault.NONE)):
-                m.d.sync += hand.fault.eq(self.fed.p.fault)
+        with m.If(self.hashed.valid & (self.hashed.fault != Fault.NONE)):
+            m.d.sync += hand.spoilt.eq(1)
+            with m.If(hand.fault == Fault.NONE):
+                m.d.sync += hand.fault.eq(self.hashed.fault)
         with m.FSM() as fsm:
-            self._begin(m, hand, check, attends)
-            self._predict(m, hand, walk)
+            self._begin(m, hand)
+            self._cluster(m, hand, walk)
             self._retrieve(m, hand, attends, walk)
             self._keep(m, hand)
-        resting = fsm.ongoing("TAKE")
-        m.d.comb += self.busy.eq(~resting | self.job.valid | hand.held | attends.some | ~self.idle)
+        works = ~fsm.ongoing("TAKE")
+        mine = works & (hand.job.descriptor.state == self.asked)
+        m.d.comb += [
+            self.same.eq(attends.same | mine),
+            self.quiet.eq(~works & ~attends.some & self.idle),
+        ]
         return m
 
-    def _payloads(self, m: Module, hand: "_Hand", attends: Attends) -> None:
+    def _payloads(self, m: Module, hand: Any, attends: Attends) -> None:
         """Say what each unit is told of the job in hand."""
         job, header, settings = hand.job.descriptor, hand.header, self.settings
         area = self._config.wtu.entries << self._regions.slot_bits
         transient = Signal(LINE)
         m.d.comb += transient.eq(settings.transient + Mux(attends.bank, area, 0))
-        for starter in (self.cluster, self.select):
-            given = starter.entry.parameters
-            m.d.comb += [given[n].eq(settings[n]) for n in given.shape().members]
-        own = {"chunks_log2": hand.chunks_log2, "sealed": header.sealed}
+        given = self.cluster.entry.parameters
+        m.d.comb += [given[n].eq(settings[n]) for n in given.shape().members]
+        own = {"chunks_log2": self.chunks_log2, "sealed": header.sealed}
         own |= {name: job[name] for name in ("state", "host", "host_tokens")}
         shared = {name: job[name] for name in ("k", "v", "kv_stride", "tokens", "group", "state")}
         fields: list[tuple[Any, dict[str, Any]]] = [
             (self.load.p, {"state": job.state}),
             (self.save.p, {"state": job.state, "header": hand.after}),
-            (self.select.entry.job, {"rows": Mux(header.sealed != 0, hand.rows, 0)}),
             (
                 self.cluster.entry.job,
                 {
@@ -160,6 +167,7 @@ class Sequencer(wiring.Component):
                 self.retrieve.p,
                 {
                     **own,
+                    "sealed": Mux(hand.lost, 0, header.sealed),
                     "transient": transient,
                     "used": header.used,
                     "room": settings.resident_room,
@@ -178,10 +186,10 @@ class Sequencer(wiring.Component):
                     "offloaded": header.offloaded,
                 },
             ),
-            (hand.feed, {**shared, "bank": attends.bank, "transient": transient}),
+            (self.feed.p, {**shared, "bank": attends.bank, "transient": transient}),
             (self.ended.p, {"id": job.id, "fault": hand.fault, "attends": hand.attends}),
             (
-                hand.write,
+                self.attend.p,
                 {
                     "out": job.out,
                     "stride": job.q_stride,
@@ -198,35 +206,23 @@ class Sequencer(wiring.Component):
             self.ended.p[name].eq(self.counted[name] - hand.counted[name])
             for name in COUNTED.members
         ]
-        m.d.comb += [self.feed.p.eq(hand.feed), self.attend.p.eq(hand.held_write)]
 
-    def _begin(self, m: Module, hand: "_Hand", check: Check, attends: Attends) -> None:
-        """Take a job when it may begin, judge it, load its head's table."""
-        job = hand.job.descriptor
-        fence = self.job.p.descriptor.fence & (attends.some | ~self.idle)
-        waits = fence | attends.same
+    def _begin(self, m: Module, hand: Any) -> None:
+        """Take a job, load its head's table."""
+        given = self.job.p
         with m.State("TAKE"):
-            with m.If(hand.held & (waits | ~self.job.valid)):
-                m.next = "FEED HELD"
-            with m.Else():
-                m.d.comb += self.job.ready.eq(~waits)
-            with m.If(self.job.valid & self.job.ready):
+            m.d.comb += self.job.ready.eq(1)
+            with m.If(self.job.valid):
                 m.d.sync += [
-                    hand.job.eq(self.job.p),
-                    hand.fault.eq(Fault.NONE),
+                    *(hand[name].eq(given[name]) for name in PREDICTED.members),
                     hand.spoilt.eq(0),
+                    hand.lost.eq(0),
                     hand.attends.eq(0),
                     hand.counted.eq(self.counted),
-                    hand.taken.eq(1),
                 ]
-                m.next = "CHECK"
-        with m.State("CHECK"):
-            m.next = "JUDGE"
-        with m.State("JUDGE"):
-            m.next = "LOAD"
-            with m.If(~check.good):
-                m.d.sync += hand.fault.eq(Fault.BAD_JOB)
-                m.next = "END"
+                m.next = "LOAD"
+                with m.If(~given.started):
+                    m.next = "END"
         with m.State("LOAD"):
             m.d.comb += self.load.valid.eq(1)
             with m.If(self.load.ready):
@@ -235,71 +231,29 @@ class Sequencer(wiring.Component):
             m.d.comb += self.loaded.ready.eq(1)
             m.d.sync += hand.header.eq(self.loaded.p.header)
             with m.If(self.loaded.valid):
-                m.next = "SKIP"
-                with m.If(self.loaded.p.fault != Fault.NONE):
-                    m.d.sync += hand.fault.eq(self.loaded.p.fault)
-                    m.next = "END"
-        with m.State("SKIP"):
-            # Sinks of the stream that are not there yet are the frame's first tokens.
-            sinks, tokens = self.settings.n_sinks, job.tokens
-            missing = Mux(hand.header.tokens < sinks, sinks - hand.header.tokens, 0)[:16]
-            m.d.sync += [
-                hand.sinks.eq(sinks - missing),
-                hand.skip.eq(Mux(missing < tokens, missing, tokens)),
-            ]
-            m.next = "FITS"
-        with m.State("FITS"):
-            # What the HCU would refuse, it is not asked: its refusal would come too late.
-            clusters = hand.header.opened + job.tokens
-            m.next = "SELECT"
-            with m.If(clusters - hand.header.sealed > self._config.hcu.open):
-                m.d.sync += hand.fault.eq(Fault.WINDOW_FULL)
-                m.next = "END"
-            with m.If(clusters > MOST_CLUSTERS):
-                m.d.sync += hand.fault.eq(Fault.STATE_FULL)
-                m.next = "END"
-
-    def _predict(self, m: Module, hand: "_Hand", walk: OpenWalk) -> None:
-        """Start the select and the cluster job, and the commands that they live on."""
-        job, some = hand.job.descriptor, hand.skip != hand.job.descriptor.tokens
-        with m.State("SELECT"), m.If(~self.select.full):
-            m.d.comb += self.select.start.eq(1)
-            m.next = "FEED SCORE"
-        with m.State("FEED SCORE"):
-            m.d.comb += [
-                hand.feed.kind.eq(Kind.SCORE),
-                hand.feed.address.eq(job.q_score),
-                hand.feed.stride.eq(job.q_stride),
-                hand.feed.columns.eq(hand.header.sealed),
-                self.feed.valid.eq(hand.header.sealed != 0),
-            ]
-            with m.If(self.feed.ready | ~self.feed.valid):
                 m.next = "CLUSTER"
+                with m.If(self.loaded.p.fault != Fault.NONE):
+                    # What is selected has to be taken all the same.
+                    m.d.sync += [hand.fault.eq(self.loaded.p.fault), hand.lost.eq(1)]
+                    m.next = "RETRIEVE"
+
+    def _cluster(self, m: Module, hand: Any, walk: OpenWalk) -> None:
+        """Start the cluster job, and the hash bits and open clusters that it lives on."""
+        job, some = hand.job.descriptor, hand.skip != hand.job.descriptor.tokens
         with m.State("CLUSTER"), m.If(~self.cluster.full):
             m.d.comb += self.cluster.start.eq(some)
             m.next = "FEED HASH"
         with m.State("FEED HASH"):
             m.d.comb += [
-                hand.feed.kind.eq(Kind.HASH),
-                hand.feed.address.eq(job.k_hash),
-                hand.feed.stride.eq(job.kv_stride),
-                hand.feed.skip.eq(hand.skip),
+                self.feed.p.kind.eq(Kind.HASH),
+                self.feed.p.address.eq(job.k_hash),
+                self.feed.p.stride.eq(job.kv_stride),
+                self.feed.p.skip.eq(hand.skip),
                 self.feed.valid.eq(some),
             ]
             with m.If(self.feed.ready | ~self.feed.valid):
-                m.next = "FEED HELD"
-        with m.State("FEED HELD"):
-            m.d.comb += [
-                self.feed.p.eq(hand.held_feed),
-                self.feed.valid.eq(hand.held),
-                self.attend.valid.eq(hand.held & self.feed.ready),
-            ]
-            with m.If(self.feed.ready | ~hand.held):
-                m.d.sync += hand.held.eq(0)
-                m.next = "TAKE"
-                with m.If(hand.taken):
-                    m.d.comb += walk.begin.eq(some)
-                    m.next = "TABLE"
+                m.d.comb += walk.begin.eq(some)
+                m.next = "TABLE"
         with m.State("TABLE"):
             m.d.comb += [
                 self.open_cluster.valid.eq(walk.cluster.valid),
@@ -308,11 +262,11 @@ class Sequencer(wiring.Component):
             with m.If(~walk.busy):
                 m.next = "BANK"
 
-    def _retrieve(self, m: Module, hand: "_Hand", attends: Attends, walk: OpenWalk) -> None:
+    def _retrieve(self, m: Module, hand: Any, attends: Attends, walk: OpenWalk) -> None:
         """Fetch what was selected, list what the frame attends, keep its attention for later."""
         segment, entry = self.segment, walk.cluster.p.entry
         with m.State("BANK"):
-            m.d.comb += self.clear.eq(1)
+            m.d.comb += self.empty.eq(1)
             with m.If(attends.free):
                 m.next = "SINKS"
         with m.State("SINKS"):
@@ -333,10 +287,12 @@ class Sequencer(wiring.Component):
             with m.If(self.retrieved.valid):
                 m.d.sync += hand.after.used.eq(self.retrieved.p.used)
                 m.next = "OPEN"
-                with m.If(self.retrieved.p.fault != Fault.NONE):
+                with m.If((hand.fault == Fault.NONE) & (self.retrieved.p.fault != Fault.NONE)):
                     m.d.sync += hand.fault.eq(self.retrieved.p.fault)
                 with m.If((self.retrieved.p.fault | hand.fault) != Fault.NONE):
                     m.next = "STORE"
+                    with m.If(hand.lost):
+                        m.next = "END"
                 with m.Else():
                     m.d.comb += walk.begin.eq(1)
         with m.State("OPEN"):
@@ -347,20 +303,22 @@ class Sequencer(wiring.Component):
         with m.State("FRAME"):
             self._list(m, Area.FRAME, 0, hand.job.descriptor.tokens)
             with m.If(segment.ready):
-                m.next = "HOLD"
-        with m.State("HOLD"):
+                m.next = "FEED ATTEND"
+        with m.State("FEED ATTEND"):
             m.d.comb += [
-                hand.feed.kind.eq(Kind.ATTEND),
-                hand.feed.address.eq(hand.job.descriptor.q),
-                hand.feed.stride.eq(hand.job.descriptor.q_stride),
-                hand.feed.columns.eq(self.columns),
-                attends.take.eq(1),
+                self.feed.p.kind.eq(Kind.ATTEND),
+                self.feed.p.address.eq(hand.job.descriptor.q),
+                self.feed.p.stride.eq(hand.job.descriptor.q_stride),
+                self.feed.p.columns.eq(self.columns),
+                self.feed.valid.eq(1),
+                self.attend.valid.eq(self.feed.ready),
             ]
-            m.d.sync += [hand.held_feed.eq(hand.feed), hand.held_write.eq(hand.write)]
-            m.d.sync += [hand.held.eq(1), hand.attends.eq(1)]
-            m.next = "STORE"
+            with m.If(self.feed.ready):
+                m.d.comb += attends.take.eq(1)
+                m.d.sync += hand.attends.eq(1)
+                m.next = "STORE"
 
-    def _keep(self, m: Module, hand: "_Hand") -> None:
+    def _keep(self, m: Module, hand: Any) -> None:
         """Store the frame, save the table, end the job."""
         header, stored = hand.header, self.stored.p
         with m.State("STORE"):
@@ -394,7 +352,6 @@ class Sequencer(wiring.Component):
         with m.State("END"):
             m.d.comb += self.ended.valid.eq(1)
             with m.If(self.ended.ready):
-                m.d.sync += hand.taken.eq(0)
                 m.next = "TAKE"
 
     def _list(self, m: Module, area: Area, slot: Any, count: Any, valid: Any = 1) -> None:
@@ -402,22 +359,3 @@ class Sequencer(wiring.Component):
         p = self.segment.p
         m.d.comb += [self.segment.valid.eq(valid)]
         m.d.comb += [p.area.eq(area), p.slot.eq(slot), p.count.eq(count)]
-
-
-class _Hand:
-    """The registers of the job in hand, and of the attention that is held back."""
-
-    def __init__(self) -> None:
-        self.job, self.header = Signal(JOB), Signal(HEADER)
-        self.after = Signal(HEADER)
-        """The header as the job leaves it."""
-        self.rows, self.chunks_log2, self.out_lines = Signal(16), Signal(4), Signal(LINE)
-        self.sinks, self.skip = Signal(16), Signal(16)
-        """Sinks before the frame, and among its tokens."""
-        self.fault, self.spoilt = Signal(FAULT), Signal()
-        """The first fault; whether the frame's hash bits are wrong, and so its clusters."""
-        self.taken, self.attends = Signal(), Signal()
-        """A job is in hand; it has handed over its attention."""
-        self.counted = Signal(COUNTED)
-        self.feed, self.write = Signal(FEED), Signal(WRITE)
-        self.held, self.held_feed, self.held_write = Signal(), Signal(FEED), Signal(WRITE)

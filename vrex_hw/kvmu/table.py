@@ -100,7 +100,7 @@ class Table(wiring.Component):
                 m.next = "ASK MARK"
                 with m.If(fault != Fault.NONE):
                     m.next = "ANSWER"
-                with m.Elif(self._impossible(header)):
+                with m.Elif(impossible(self._config, header)):
                     m.d.sync += fault.eq(Fault.STATE_OPEN)
                     m.next = "ANSWER"
             self._write_header(m, "MARK", "BEGIN", state, header, busy=1)
@@ -159,15 +159,6 @@ class Table(wiring.Component):
                 m.d.sync += fault.eq(Fault.OUT_OF_BOUNDS)
         return fault, pending
 
-    def _impossible(self, header: Any) -> Any:
-        """Return whether a header is busy, or says what no job can have left."""
-        return (
-            header.busy
-            | (header.sealed > self._config.wtu.entries)
-            | (header.opened < header.sealed)
-            | (header.opened - header.sealed > self._config.kvmu.window_slots)
-        )
-
     def _ask(self, m: Module, request: Any, line: Any, state: Any, may: Any) -> None:
         """Send a request for each line of a walk while it ``may``."""
         m.d.comb += [
@@ -194,3 +185,13 @@ class Table(wiring.Component):
             m.d.comb += write.line.p.data.as_value().eq(written.as_value())
             with m.If(write.line.ready):
                 m.next = then
+
+
+def impossible(config: Config, header: Any) -> Any:
+    """Return whether a header is busy, or says what no job can have left."""
+    return (
+        header.busy
+        | (header.sealed > config.wtu.entries)
+        | (header.opened < header.sealed)
+        | (header.opened - header.sealed > config.kvmu.window_slots)
+    )

@@ -116,7 +116,7 @@ class Lane(wiring.Component):
             histogram.clear.eq(self.turn),
             self.seen.eq(histogram.seen),
             self.content.eq(histogram.content),
-            candidates.entry.eq(kept),
+            candidates.word.eq(kept.word),
             candidates.turn.eq(self.turn),
             self.overflow.eq(candidates.overflow),
         ]
@@ -127,37 +127,38 @@ class Lane(wiring.Component):
         shapes, config = self._layouts, self._layouts.config
         m.submodules.row = row = Memory(shape=shapes.input, depth=config.words, init=[])
         write, read = row.write_port(), row.read_port()
-        word = Signal(config.word_bits)
-        direct, direct_valid = Signal(shapes.entry), Signal()
+        place, word = Signal(config.word_bits), Signal(config.word_bits)
+        given, given_valid = Signal(shapes.input), Signal()
+        entry, valid = Signal(shapes.entry), Signal()
         m.d.comb += [
+            place.eq(Mux(self.source == Source.CANDIDATES, candidates.content, self.index)),
             write.addr.eq(self.index),
             write.data.eq(self.input),
             write.en.eq(self.store),
-            read.addr.eq(self.index),
+            read.addr.eq(place),
             read.en.eq(~self.store),
             candidates.slot.eq(self.index),
             self.more.eq(candidates.more),
+            entry.weight.eq(read.data.weight),
+            entry.count.eq(read.data.count),
+            entry.word.eq(word),
+            valid.eq(read.data.valid),
         ]
-        m.d.sync += word.eq(self.index)
+        m.d.sync += [
+            word.eq(place),
+            given.weight.eq(self.input.weight),
+            given.count.eq(self.input.count),
+        ]
         with m.If(self.source == Source.STREAM):
-            m.d.sync += [
-                direct.weight.eq(self.input.weight),
-                direct.count.eq(self.input.count),
-                direct.word.eq(self.index),
-                direct_valid.eq(self.input.valid),
-            ]
-        with m.Else():
-            m.d.sync += [direct.eq(candidates.content), direct_valid.eq(candidates.present)]
-        entry, valid = Signal(shapes.entry), Signal()
-        with m.If(self.source == Source.ROW):
+            m.d.sync += given_valid.eq(self.input.valid)
             m.d.comb += [
-                entry.weight.eq(read.data.weight),
-                entry.count.eq(read.data.count),
-                entry.word.eq(word),
-                valid.eq(read.data.valid),
+                entry.weight.eq(given.weight),
+                entry.count.eq(given.count),
+                valid.eq(given_valid),
             ]
-        with m.Else():
-            m.d.comb += [entry.eq(direct), valid.eq(direct_valid)]
+        with m.Elif(self.source == Source.CANDIDATES):
+            m.d.sync += given_valid.eq(candidates.present)
+            m.d.comb += valid.eq(given_valid)
         return entry, valid
 
     def _classify(self, m: Module, entry: data.View) -> tuple[Signal, Signal, Signal]:

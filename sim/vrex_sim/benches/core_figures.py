@@ -28,7 +28,8 @@ def core_figures(config: Config, seed: int = 1) -> list[dict[str, Any]]:
 
     A stream of 4,096 tokens lies in memory and on the host; then come frames of four KV heads,
     d = 128, in the recommended mode. ``core.prediction_hidden``: of the cycles in which HCU, WTU
-    or KVMU work, the share in which the DPE takes a beat or a row of a tile;
+    or KVMU work for a later job (from the first attention on), the share in which the DPE takes a
+    beat or a row of a tile; ``_whole``: of all of the run, the first job's prediction included;
     ``core.dpe_utilisation``: the least cycles of the DPE's commands over all cycles; ``_fenced``:
     the same where the first job of a layer waits for all before it, as ``same_layer`` needs it.
     Hits and bytes a request are those of the same run.
@@ -54,6 +55,11 @@ def core_figures(config: Config, seed: int = 1) -> list[dict[str, Any]]:
         )
         found += [
             (f"core.prediction_hidden{name}", told["prediction_hidden"], "cycles per cycle"),
+            (
+                f"core.prediction_hidden_whole{name}",
+                told["prediction_hidden_whole"],
+                "cycles per cycle",
+            ),
             (f"core.dpe_utilisation{name}", told["dpe_utilisation"], "cycles per cycle"),
             (f"core.cycles{name}", told["cycles"], "cycles"),
         ]

@@ -3,6 +3,7 @@
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -24,6 +25,8 @@ CLOCK = 800e6
 """The paper's clock in Hz, at which rows a second are told."""
 TOKENS, FRAME, HEADS, DIMENSION = 4096, 10, 4, 128
 """The job of record: a frame's rows of the query heads that share a KV head."""
+RUNS = 3
+"""Of the attention job, for the simulator's speed: the median of them."""
 COMMANDS = 2
 """Commands of a kind on end: a bubble between them would count."""
 
@@ -36,20 +39,22 @@ def lxe_figures(config: Config, seed: int = 1) -> list[dict[str, Any]]:
     over 4,096 tokens or clusters, twice. ``dpe.mac_occupancy_*``: DPE beats over cycles. Scores
     end in the score memory; ``score_path.rows_per_second`` is their rate with a receiver that
     always takes, ``wtu.rows_per_second`` the WTU's for the same rows, both at 800 MHz.
-    ``compiled.cycles_per_second``: of the attention job, by the clock on the wall.
+    ``compiled.cycles_per_second``: of the attention job, by the clock on the wall, the median of
+    :data:`RUNS`.
 
     Raises :class:`vrex.HardwareError` when what comes out is not what the reference says.
     """
     text = emit(config, "lxe")
     figures = _generation(config)
-    attention = _run(config, text, _attention(config, seed))
+    attention, *others = (_run(config, text, _attention(config, seed)) for _ in range(RUNS))
+    rate = median([attention["rate"], *(other["rate"] for other in others)])
     scored = _scores(config, seed)
     scores = _run(config, text, scored)
     for name, measured in (("attention", attention), ("scores", scores)):
         figures.append((f"dpe.utilisation_{name}", measured["utilisation"], "cycles per cycle"))
         figures.append((f"dpe.mac_occupancy_{name}", measured["occupancy"], "MACs per MAC"))
         figures.append((f"dpe.cycles_{name}", measured["cycles"], "cycles"))
-    figures.append(("compiled.cycles_per_second", attention["rate"], "cycles/s"))
+    figures.append(("compiled.cycles_per_second", rate, "cycles/s"))
     rows = len(scored.weights)
     wtu = _wtu_cycles(config, scores["weights"], rows)
     figures.append(("score_path.rows_per_second", rows * CLOCK / scores["cycles"], "rows/s"))

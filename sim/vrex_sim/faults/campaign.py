@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -90,5 +90,5 @@ def _read(path: Path) -> Counts:
 def _write(path: Path, counts: Counts) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
-    unfinished.write_text(json.dumps(asdict(counts)))
+    unfinished.write_text(json.dumps(vars(counts)))
     unfinished.replace(path)

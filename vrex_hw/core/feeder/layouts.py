@@ -37,6 +37,8 @@ What a kind does not name it does not look at."""
 
 FED = data.StructLayout({"kind": KIND_BITS, "fault": FAULT})
 """All that a feed job reads has come from memory; ``fault``: NONE or MEMORY_READ."""
+READ = data.StructLayout({"valid": 1, "fault": FAULT})
+"""The same of a job whose kind is known."""
 
 SETTINGS = {
     "planes": LINE,

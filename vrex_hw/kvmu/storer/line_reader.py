@@ -13,10 +13,12 @@ from vrex_hw.kvmu.ports import BURST_REQUEST, ReadSignature
 
 
 def read_ahead(config: Config) -> int:
-    """Return the lines that are under way or wait: at a line every second cycle they hide 64
-    cycles of memory latency; the largest head has room for two tokens.
+    """Return the lines that are under way or wait.
+
+    At a line every second cycle they hide 128 cycles of memory latency: no block RAM is smaller,
+    and half as many would be flip-flops. The largest head has room for two tokens.
     """
-    return max(32, 4 * config.chunks)
+    return max(65, 4 * config.chunks)
 
 
 class LineReader(wiring.Component):

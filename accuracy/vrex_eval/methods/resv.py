@@ -1,0 +1,166 @@
+"""ReSV, batched over streams and heads: the float reference's definition, in every mode."""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from resv_ref import numerics, wicsum
+from vrex import MODES, Params, UserError
+from vrex_eval.method import LayerCache, Stage, Step
+from vrex_eval.methods.attention import by_head, rows
+from vrex_eval.methods.clusters import ClusterTables
+from vrex_eval.methods.selecting import Choice, Selecting, SelectingCache
+
+SELECTING = ("wicsum_ratio", "k_min", "k_max", "score_map", "score_temperature", "query")
+"""Parameters that may differ between stages: clusters do not depend on them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReSV(Selecting):
+    """Clusters of similar keys, chosen by WiCSum; :mod:`resv_ref` has the definition.
+
+    Sinks and the recent window are those of ``params``: ``sinks`` and ``recent`` follow them.
+    Attention itself is in the model's own precision; keys, scores and means are BF16 and float32
+    as in the float reference.
+    """
+
+    params: Params = field(default_factory=lambda: MODES["recommended"])
+    """ReSV's own parameters."""
+    budget: float | None = None
+    """``wicsum_ratio``; None: as ``params`` has it."""
+    text_changes: tuple[tuple[str, object], ...] = ()
+    """What of :data:`SELECTING` differs at the text stage: names and values."""
+
+    def __post_init__(self) -> None:
+        """Let budgets and params agree."""
+        if self.budget is not None:
+            changed = self.params.replace(wicsum_ratio=self.budget)
+            object.__setattr__(self, "params", changed)
+        if self.text_budget is not None:
+            changes = (*self.text_changes, ("wicsum_ratio", self.text_budget))
+            object.__setattr__(self, "text_changes", changes)
+        self.params_at(Stage.TEXT)
+        object.__setattr__(self, "budget", self.params.wicsum_ratio)
+        object.__setattr__(self, "sinks", self.params.n_sinks)
+        object.__setattr__(self, "recent", self.params.recent_window)
+        super().__post_init__()
+
+    def params_at(self, stage: Stage) -> Params:
+        """Return the parameters by which a stage selects; clusters are those of ``params``."""
+        if stage is Stage.FRAME or not self.text_changes:
+            return self.params
+        return self.params.replace(**dict(self.text_changes))
+
+    def layer(self, index: int, layers: int) -> LayerCache:
+        """Return an empty cache for layer ``index`` of ``layers``."""
+        return ReSVCache(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopKClusters(ReSV):
+    """ReSV's clusters with a fixed number for each row: no threshold."""
+
+    budget: float | None = 4
+    """Clusters that a row picks, a whole number from 1 on."""
+
+    def __post_init__(self) -> None:
+        """Make floor and cap the budget."""
+        count, text = self.budget, self.text_budget
+        object.__setattr__(self, "params", self.params.replace(**self._fixed(count)))
+        if text is not None:
+            changes = (*self.text_changes, *self._fixed(text).items())
+            object.__setattr__(self, "text_changes", changes)
+        object.__setattr__(self, "budget", None)
+        object.__setattr__(self, "text_budget", None)
+        super().__post_init__()
+        object.__setattr__(self, "budget", count)
+        object.__setattr__(self, "text_budget", text)
+
+    def _fixed(self, count: float | None) -> dict[str, object]:
+        if count is None or count != int(count):
+            raise UserError(f"method {self.name}: budget is {count!r}: it must be a whole number")
+        return {"k_min": int(count), "k_max": int(count)}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rows:
+    """What scoring and thresholding made of a step's rows; C: the most clusters of any head."""
+
+    weights: Tensor
+    """[B, Hkv, R, C] float32."""
+    selected: Tensor
+    """[B, Hkv, R, C] bool."""
+    scored: Tensor
+    """[B, Hkv] int64: clusters of each head that were scored."""
+
+
+class ReSVCache(SelectingCache):
+    """Reads sinks, open clusters and the selected sealed ones."""
+
+    method: ReSV
+
+    def __init__(self, method: ReSV) -> None:
+        """Start empty."""
+        super().__init__(method)
+        self.tables = ClusterTables(method.params)
+        self.last: Rows | None = None
+        """Of the last step that chose, for tests and figures."""
+
+    def note(self, step: Step) -> None:
+        """Cluster the new keys."""
+        hashed = step.k_plain if self.method.params.hash_keys == "pre_rope" else step.k
+        self.tables.add(self._tabled(step.k), self._tabled(hashed))
+
+    def _tabled(self, keys: Tensor) -> Tensor:
+        """Return keys [B, T, Hkv, d] as the tables' [S, T, w], float32 of BF16's values."""
+        keys = keys.bfloat16().float()
+        if self.method.params.cluster_scope == "per_layer":
+            return keys.flatten(2)
+        return by_head(keys).flatten(0, 1)
+
+    def choose(self, step: Step, past: int) -> Choice:
+        """Score the sealed clusters, threshold every row, unite a KV head's rows."""
+        batch, heads = step.k.shape[0], step.k.shape[2]
+        cluster_of = self._of_heads(self.tables.cluster_of.first(past), batch, heads)
+        scored = self.tables.sealed if self.method.params.attend_recent else self.tables.clusters
+        scored = self._of_heads(scored, batch, heads)
+        always = (cluster_of < 0) | (cluster_of >= scored[:, :, None])
+        most = int(scored.amax())
+        self.last = self._threshold(step, scored, most)
+        chosen = self.last.selected.any(2)
+        # A column of False for tokens that are in no scored cluster.
+        chosen = torch.nn.functional.pad(chosen, (0, 1))
+        selected = chosen.gather(2, torch.where(always, most, cluster_of))
+        return Choice(selected=selected, always=always, overhead=scored / 2)
+
+    def _of_heads(self, x: Tensor, batch: int, heads: int) -> Tensor:
+        """Return what each KV head's table has, [S, ...] to [B, Hkv, ...]."""
+        return x.unflatten(0, (batch, -1)).expand(batch, heads, *x.shape[1:])
+
+    def _threshold(self, step: Step, scored: Tensor, most: int) -> Rows:
+        params, d = self.method.params_at(step.stage), step.k.shape[-1]
+        batch, heads = scored.shape
+        q = rows(queries(step, params).bfloat16().float(), heads)
+        means = self.tables.means(most).unflatten(2, (-1, d)).transpose(1, 2)
+        if params.cluster_scope == "per_head":
+            means = means.flatten(0, 1).unflatten(0, (batch, heads))
+        scores = q @ means.mT / math.sqrt(d)
+        live = torch.arange(most, device=q.device) < scored[:, :, None]
+        every = live[:, :, None].expand(scores.shape)
+        # NaN has weight 0 and takes no part in a row's maximum: what a cluster that is not there
+        # should do. Below every weight, it comes last, and its count is 0.
+        weights = numerics.weights_float(scores.masked_fill(~every, math.nan), params)
+        counts = self._of_heads(self.tables.counts[:, :most], batch, heads) * live
+        ranked = weights.masked_fill(~every, torch.finfo(torch.float32).min).flatten(0, 2)
+        of_rows = counts[:, :, None].expand(scores.shape).flatten(0, 2)
+        selected = wicsum.select(ranked, of_rows, params).reshape(scores.shape) & every
+        return Rows(weights=weights, selected=selected, scored=scored)
+
+
+def queries(step: Step, params: Params) -> Tensor:
+    """Return the queries that score, [B, T, Hq, d]; layer 0 has its own alone."""
+    if params.query == "same_layer" or step.q_previous is None:
+        return step.q
+    return step.q_previous
