@@ -114,11 +114,14 @@ class Bed:
         await self._spoil(*jobs)
         await self.write(ring_tail=self.started & 0xFFFF)
 
-    async def start(self, job: Job, *, fresh: bool = True) -> None:
-        """Start a job by the registers; ``fresh``: it is expected to be queued."""
+    async def start(self, job: Job, *changed: str, fresh: bool = True) -> None:
+        """Start a job by the registers; ``fresh``: it is expected to be queued.
+
+        ``changed``: the fields that differ from the job before, if not all are to be written.
+        """
         if fresh:
             await self._spoil(job)
-        fields = {f"job_{name}": value for name, value in job.items()}
+        fields = {f"job_{name}": job[name] for name in changed or job}
         await self.write(**fields, command=CORE.mask["command"]["start"])
 
     async def ends(self, *, unread: bool = False) -> list[dict[str, int]]:
