@@ -106,6 +106,8 @@ class PlayedMemory:
         self._later: dict[str, deque[Any]] = {"read": deque(), "write": deque()}
         self._asked: deque[int] = deque()
         self._brought: deque[tuple[int, int]] = deque()
+        self.others: dict[int, int] = {}
+        """How many writes were under way when that of a line was asked for."""
         if read is not None:
             self._read = read
             play.beside(self._reads)
@@ -190,6 +192,7 @@ class PlayedMemory:
                 self._put("write", cycle, (self._asked.popleft(), data, keep))
             if asks and ready[0]:
                 assert p.lines == 1 and base <= p.address < base + size
+                self.others[p.address] = len(self._asked) + len(self._later["write"])
                 self._asked.append(p.address)
 
     def _done(self, number: int, data: int, keep: int) -> dict[str, bool]:

@@ -29,10 +29,10 @@ Job = dict[str, Any]
 
 @cache
 def stream(params: Params, frames: int) -> Any:
-    """Return a trace and the bits of its expected outputs, [F, T, Hq, d]."""
+    """Return a trace and the tensors of its exact run."""
     trace = generator.generate(frames, TOKENS, Q_HEADS, KV_HEADS, DIMENSION, 1, params)
     expected, _ = reference.run(trace, params, "exact", **sizing.arithmetic(TINY))
-    return trace, bits(expected["attn_out"])
+    return trace, expected
 
 
 class Bed:
@@ -55,7 +55,8 @@ class Bed:
         **knobs: int,
     ) -> None:
         """``pause``: the chance a cycle that a stream pauses; ``knobs`` of memory and link."""
-        trace, self._expected = stream(params, frames)
+        trace, self.tensors = stream(params, frames)
+        self._expected = bits(self.tensors["attn_out"])
         stalls = {"memory_stall": int(96 * pause), "link_stall": int(96 * pause)}
         setup = Setup(
             room=room, fences=False, knobs={"link_late": 2 * link_limit, **stalls, **knobs}
@@ -113,11 +114,14 @@ class Bed:
         await self._spoil(*jobs)
         await self.write(ring_tail=self.started & 0xFFFF)
 
-    async def start(self, job: Job, *, fresh: bool = True) -> None:
-        """Start a job by the registers; ``fresh``: it is expected to be queued."""
+    async def start(self, job: Job, *changed: str, fresh: bool = True) -> None:
+        """Start a job by the registers; ``fresh``: it is expected to be queued.
+
+        ``changed``: the fields that differ from the job before, if not all are to be written.
+        """
         if fresh:
             await self._spoil(job)
-        fields = {f"job_{name}": value for name, value in job.items()}
+        fields = {f"job_{name}": job[name] for name in changed or job}
         await self.write(**fields, command=CORE.mask["command"]["start"])
 
     async def ends(self, *, unread: bool = False) -> list[dict[str, int]]:

@@ -12,7 +12,7 @@ from vrex_hw.kvmu.regions import Regions
 
 TINY = CONFIGS["tiny"]
 ODD = dataclasses.replace(TINY, head_dims=(8, 12, 20))
-"""Whose largest dimension is no whole number of chunks."""
+"""Whose largest dimension, 20, has three chunks: memory has room for four."""
 GOOD_JOB = {"tokens": 10, "group": 4, "q_stride": 7, "state": 0x8000_0080}
 GOOD = {
     "dimension": 16,
@@ -72,7 +72,7 @@ def test_bounds(field):
 
 
 def test_a_dimension_within_the_last_chunk_is_beyond_the_largest():
-    """20 is three chunks of which the hardware has room for four: 21 is refused nevertheless."""
+    """What fits the room of its chunks, but is beyond the largest, is refused all the same."""
     unit = Check(ODD)
 
     async def bench(ctx):

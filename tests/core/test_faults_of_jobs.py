@@ -125,25 +125,27 @@ FULL = PARAMS.replace(hamming_threshold=0)
 """Every token opens a cluster."""
 
 
-async def until_full(bed, frames, fault, head=1):
-    """Run frames of a head, the last of which ends with ``fault`` and leaves the state busy."""
+async def until_full(bed, frames, fault, *, busy, head=1):
+    """Run frames of a head, the last of which ends with ``fault``; ``busy``: so it is left."""
     for frame in range(frames - 1):
         await bed.frames(head, frame)
+    before = await bed.header(head)
     assert await bed.faults(bed.job(frames - 1, head)) == [fault]
-    assert (await bed.header(head))["busy"]
+    assert await bed.header(head) == {**before, "busy": int(busy)}
     await bed.check()
-    assert await bed.faults(bed.job(frames, head)) == [Fault.STATE_OPEN]
+    again = Fault.STATE_OPEN if busy else fault
+    assert await bed.faults(bed.job(frames - 1, head)) == [again]
     await bed.put_header(head)
     await bed.do(bed.job(0, 0), bed.job(0, 1), bed.job(1, 0), bed.job(1, 1))
 
 
 def test_more_open_clusters_than_the_window_has(system):
-    """Three sinks and 61 tokens fit the 64 slots; four more do not."""
+    """Three sinks and 61 tokens fit the 64 slots; four more do not, and nothing is done."""
     bed = Bed(system, params=FULL.replace(recent_window=100), frames=19, seed=24)
 
     async def scenario():
         await bed.begin()
-        await until_full(bed, 17, Fault.WINDOW_FULL)
+        await until_full(bed, 17, Fault.WINDOW_FULL, busy=False)
 
     bed.run(scenario())
 
@@ -154,7 +156,7 @@ def test_more_sealed_clusters_than_there_are_entries(system):
 
     async def scenario():
         await bed.begin()
-        await until_full(bed, 20, Fault.STATE_FULL)
+        await until_full(bed, 20, Fault.STATE_FULL, busy=True)
 
     bed.run(scenario())
 
@@ -230,7 +232,7 @@ def test_each_burst_of_memory_that_fails(system, kind):
     bed = Bed(system, pause=0.1, seed=27, room=0, memory_latency=15)
     again = Again(bed, 8)
     told = {"read": Fault.MEMORY_READ, "write": Fault.MEMORY_WRITE}[kind]
-    seen = {"whole": 0, "busy": 0, "bit": 0}
+    seen = {"whole": 0, "busy": 0}
 
     async def one(number):
         """Return whether there was a burst of that number."""
@@ -240,7 +242,6 @@ def test_each_burst_of_memory_that_fails(system, kind):
         flags = await bed.flags()
         await bed.clear("done", "failed", "ring_failed")
         if "ring_failed" in flags:
-            seen["bit"] += 1
             assert faults in ([0, 0], [Fault.BAD_JOB, 0], [0, Fault.BAD_JOB])
             assert (faults == [0, 0]) == (kind == "write")
         elif "failed" not in flags:
@@ -350,5 +351,25 @@ def test_a_job_of_the_ring_that_cannot_be_read(system):
         await bed.clear("failed", "ring_failed")
         await bed.frames(0, 1, 2)
         assert await bed.flags() == {"done"}
+
+    bed.run(scenario())
+
+
+def test_a_status_that_cannot_be_written(system):
+    """A bit tells it; the status is told all the same, and the next one is written."""
+    bed = Bed(system, seed=31)
+    at = bed.place.starts["statuses"]
+
+    async def scenario():
+        await bed.begin()
+        bed.host.put(at, np.zeros((2, bed.place.regions.line_bytes), np.uint8))
+        await bed.device.drained("memory_load")
+        bed.device.set("memory_write_fault_at", 1)
+        assert await bed.faults(bed.job(0, 1, group=0)) == [Fault.BAD_JOB]
+        assert await bed.flags() == {"done", "failed", "ring_failed"}
+        await bed.clear("failed", "ring_failed")
+        await bed.frames(0, 0)
+        assert await bed.flags() == {"done"}
+        assert (await bed.host.dump(at, 2)).any(1).tolist() == [False, True]
 
     bed.run(scenario())

@@ -217,6 +217,11 @@ def test_the_ring_waits_for_a_full_queue():
             assert not await bed.start(ctx, job)
         await ctx.tick().repeat(30)
         assert ctx.get(bed.unit.full) and ctx.get(bed.unit.waits)
+        # And the next one is not even read.
+        assert len(bed.memory.log) == 1
+        ctx.set(bed.unit.tail, 2)
+        await ctx.tick().repeat(30)
+        assert len(bed.memory.log) == 1
         got = []
         while ctx.get(bed.unit.waits):
             ready = bed.play.random.random() < 0.3
@@ -224,6 +229,24 @@ def test_the_ring_waits_for_a_full_queue():
             if ready and ctx.get(bed.unit.o.valid):
                 got.append(PACKER.unpack(ctx.get(bed.unit.o.p.descriptor.as_value())))
             await ctx.tick()
-        assert got == [*jobs, last]
+        assert got == [*jobs, last, last]
+
+    bed.play.run(testbench)
+
+
+def test_nothing_is_read_for_a_queue_that_is_full():
+    bed = Bed()
+
+    async def testbench(ctx):
+        ctx.set(bed.unit.ring, RING)
+        for number in range(DEPTH):
+            assert not await bed.start(ctx, bed.job(number))
+        bed.put(0, bed.job(99), 0)
+        ctx.set(bed.unit.tail, 1)
+        await ctx.tick().repeat(30)
+        assert not bed.memory.log
+        ctx.set(bed.unit.o.ready, 1)
+        await ctx.tick().repeat(30)
+        assert len(bed.memory.log) == 1 and not ctx.get(bed.unit.waits)
 
     bed.play.run(testbench)

@@ -92,6 +92,32 @@ def check_table(place, at, table, memory):
         assert mine == wanted, number
 
 
+@pytest.mark.parametrize("room", [0, 3])
+def test_a_status_tells_what_was_chosen_and_fetched(system, room):
+    """Of its own job: clusters, the resident ones of them, the tokens that came from the host."""
+    bed = Bed(system, room=room, seed=42)
+    selected, counts = bed.tensors["selected"], bed.tensors["counts"]
+
+    async def scenario():
+        await bed.begin()
+        hits = 0
+        for frame in range(12):
+            await bed.ring(*(bed.job(frame, head) for head in range(KV_HEADS)))
+            for head, status in enumerate(await bed.ends()):
+                chosen = selected[frame, head]
+                assert status["chosen"] == int(chosen.sum())
+                tokens = int(counts[frame, head][chosen].sum())
+                assert status["fetched"] <= tokens - status["hits"]
+                assert room or (status["hits"] == 0 and status["fetched"] == tokens)
+                assert (status["fetched"] == tokens) == (status["hits"] == 0)
+                hits += status["hits"]
+        assert hits == await bed.read("clusters_hit")
+        assert int(selected.sum()) == await bed.read("clusters_chosen")
+        assert bool(hits) == bool(room)
+
+    bed.run(scenario())
+
+
 NAN, INFINITY = 0x7FC0, 0x7F80
 TOLD = {
     "hash keys": ("k_hash", INFINITY, {"nonfinite_hash"}),

@@ -1,7 +1,12 @@
 """The storer over the emitted Verilog, with its mean unit: all that it does against the model."""
 
+import numpy as np
 import pytest
-from store_drive import CAP, SLOTS, Run
+from play import Play
+from store_drive import CAP, CONFIG, SLOTS, Run
+
+from vrex_hw.kvmu.storer.sealer import Sealer
+from vrex_hw.vpe.mean import DIVISION, ROUND_TRIP
 
 PACES = [(0, 0, 0), (0.3, 0.3, 12), (0.6, 0, 3), (0, 0.7, 40)]
 
@@ -131,13 +136,74 @@ def test_keys_that_are_not_numbers():
 
 @pytest.mark.parametrize("chunks_log2", [0, 1, 2, 3])
 def test_rates(chunks_log2):
-    """Two lines a token go in and out at a line a cycle each, whatever the latency of memory."""
-    times = {}
-    for tokens in (4, 20):
-        run = Run()
+    """Where nothing waits: the cycles that the page states, of a token and of a sealed cluster."""
+    run = Run()
+    jobs = [(4, 0), (4, 0), (20, 0), (20, 1), (20, 2), (20, 3)]
+    for tokens, sealed in jobs:
         head = run.head(chunks_log2)
         assign = [(n % 4, n < 4) for n in range(tokens)]
-        run.store(head, run.frame(head, tokens, assign=assign))
-        times[tokens] = run.go(latency=6)["marks"][0][1]
-    a_token = (times[20] - times[4]) / 16
-    assert a_token <= 4 << chunks_log2, times
+        run.store(head, run.frame(head, tokens, assign=assign, trailer=sealed))
+    ends = [mark[1] for mark in run.go()["marks"]]
+    few, many, one, two, three = np.diff(ends).tolist()
+    chunks = 1 << chunks_log2
+    assert many - few == 16 * 2 * chunks
+    assert three - two == two - one
+    # Five tokens; the mean unit's division is longer than the next cluster's reading.
+    keys = 5 * max(ROUND_TRIP, 2 * chunks)
+    assert keys + chunks * DIVISION <= two - one <= keys + chunks * (DIVISION + 1) + 4
+    assert one - many == two - one + 5
+
+
+def test_reads_hide_the_latency_of_memory():
+    """A late answer costs its latency once, not once a token."""
+    times = {}
+    for latency in (0, 24):
+        run = Run()
+        head = run.head(1)
+        assign = [(n % 4, n < 4) for n in range(30)]
+        run.store(head, run.frame(head, 30, assign=assign))
+        times[latency] = run.go(latency=latency)["marks"][0][1]
+    assert times[24] - times[0] <= 3 * 24, times
+
+
+@pytest.mark.parametrize("chunks_log2", [0, 2])
+def test_a_sealer_asks_for_a_line_a_cycle(chunks_log2):
+    """2 * chunks * n + 3 cycles a cluster, where nobody else is waited for."""
+    unit = Sealer(CONFIG)
+    play = Play(unit)
+    counts = [3, 1, 8, 5]
+    requests, asked = play.drain(unit.request), []
+    for offer in (unit.transfer, unit.mean_job, unit.task):
+        play.drain(offer)
+
+    async def watch(ctx):
+        cycle, before = 0, 0
+        while True:
+            await ctx.tick()
+            cycle += 1
+            asked.extend([cycle] * (len(requests) - before))
+            before = len(requests)
+            if ctx.get(unit.open.read):
+                address = ctx.get(unit.open.address)
+                await ctx.tick()
+                cycle += 1
+                asked.extend([cycle] * (len(requests) - before))
+                before = len(requests)
+                ctx.set(unit.open.data.count, counts[address] if address < len(counts) else 0)
+
+    async def testbench(ctx):
+        ctx.set(unit.job.host_tokens, 100)
+        ctx.set(unit.job.chunks_log2, chunks_log2)
+        ctx.set(unit.target, len(counts))
+        ctx.set(unit.start, 1)
+        await ctx.tick()
+        ctx.set(unit.start, 0)
+        await play.until(ctx, lambda: not ctx.get(unit.busy))
+        await ctx.tick()
+
+    play.beside(watch)
+    play.run(testbench)
+    lines = [(2 << chunks_log2) * count for count in counts]
+    assert len(requests) == sum(lines)
+    firsts = [asked[sum(lines[:n])] for n in range(len(lines))]
+    assert np.diff(firsts).tolist() == [3 + count for count in lines[:-1]]

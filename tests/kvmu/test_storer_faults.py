@@ -1,5 +1,6 @@
 """When something is amiss the storer tells it and does not hang; the next job is well."""
 
+import numpy as np
 import pytest
 from store_drive import CAP, SLOTS, Run
 
@@ -155,7 +156,19 @@ def test_memory_and_link(finish, kind):
         assign = [(0, True), (1, True), (0, False), (1, False), (1, False), (2, True)]
         frame = run.frame(head, 6, assign=assign, trailer=3, faults={kind: number})
         run.store(head, frame, KINDS[kind])
-    finish(run, *[KINDS[kind]] * lines)
+    marks = finish(run, *[KINDS[kind]] * lines)["marks"][:lines]
+    counts = np.diff([[0] * 5, *(mark[2] for mark in marks)], axis=0).tolist()
+    for number, (writes, transfers, given, _, _) in enumerate(counts):
+        # What is written is a right beginning (the driver compares it); this is how far it goes.
+        placed = writes >= 24
+        assert placed or not transfers, "nothing is sealed before all is stored"
+        assert given == sum([8, 12, 4][:transfers]), "each transfer gets its lines"
+        if kind == "read":
+            assert placed if number >= 24 else writes <= number, "no line that could not be read"
+        elif kind == "link":
+            assert placed and transfers > number
+        else:
+            assert writes > number and placed == (number >= 24 or writes == 24)
 
 
 def test_the_first_fault_is_told(finish):

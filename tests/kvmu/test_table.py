@@ -66,6 +66,7 @@ class Bed:
         self.stores.append({"state": state, "header": header})
         await self.play.until(ctx, lambda: self.stored)
         assert not self.loaded and not self.memory.under_way
+        assert not self.memory.others.get(state), "the header comes when all else is there"
         return Fault(self.stored.pop()["fault"])
 
     async def map_word(self, ctx, word):
@@ -282,5 +283,22 @@ def test_more_writes_under_way_than_their_count_has_bits():
         assert (await bed.load(ctx))["fault"] == Fault.NONE
         assert await bed.store(ctx, header) == Fault.NONE
         assert bed.memory.log[-1] == ("write", STATE)
+
+    bed.play.run(testbench)
+
+
+def test_a_load_goes_before_a_store():
+    """Asked for in the same cycle, both are done, one after the other."""
+    bed = Bed(TINY, latency=3)
+    header, other = bed.header(5, 12), bed.header(2, 4)
+
+    async def testbench(ctx):
+        bed.put(header)
+        bed.loads.append({"state": STATE})
+        bed.stores.append({"state": 9 * STATE, "header": other})
+        await bed.play.until(ctx, lambda: bed.loaded)
+        assert not bed.stored and bed.loaded[0]["header"] == header
+        await bed.play.until(ctx, lambda: bed.stored)
+        assert bed.memory.lines[9 * STATE] == Packer(HEADER).pack(other)
 
     bed.play.run(testbench)

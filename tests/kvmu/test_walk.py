@@ -78,6 +78,7 @@ def test_walks(name, pause):
                     got.append({n: ctx.get(unit.line.p[n]) for n in ("map", "word", "offset")})
                 await ctx.tick()
                 cycles += 1
+                assert len(got) <= len(expected), (sealed, opened)
             assert got == expected, (sealed, opened)
             assert pause or cycles == len(expected)
 

@@ -127,13 +127,10 @@ def test_the_core_is_generated():
     assert "m_axi_awaddr" in verilog(unit, "memory_port")
 
 
-def test_sizes_that_cannot_be_are_refused():
-    with pytest.raises(ValueError, match="clients is 17"):
-        MemoryPort(WHOLE, 17, 1)
-    with pytest.raises(ValueError, match="clients is 0"):
-        WritePort(WHOLE, 0)
-    with pytest.raises(ValueError, match="a bus of 32 bytes cannot carry lines of 16"):
-        ReadPort(sizes(8, 32), 1)
+def test_sizes_that_cannot_be_are_refused(refuses):
+    refuses(lambda: MemoryPort(WHOLE, 17, 1), "clients is 17")
+    refuses(lambda: WritePort(WHOLE, 0), "clients is 0")
+    refuses(lambda: ReadPort(sizes(8, 32), 1), "a bus of 32 bytes cannot carry lines of 16")
     with pytest.raises(ValueError, match="data_bytes is 12"):
         Signature(12, 32, 4)
     with pytest.raises(ValueError, match="0 ID bits"):

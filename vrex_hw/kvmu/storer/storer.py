@@ -59,7 +59,7 @@ class Storer(wiring.Component):
 
     Cycles, where nothing waits: 2 * chunks a token; 5 from the last write's ``done`` to the first
     line asked for; 2 * chunks * n + 3 for a sealed cluster of n tokens, or what the mean unit takes
-    for its keys if that is more, which then divides while the next cluster is read.
+    for its keys and its division if that is more: it divides while the next cluster's lines come.
 
     Source: paper (reordering while storing, offload of the oldest); the layout, the checks and
     the order are our decision.
