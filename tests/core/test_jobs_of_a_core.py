@@ -224,6 +224,26 @@ def test_a_fence_behind_jobs_that_fail(system, bad, fence):
     assert began > end + latency if fence else began < end
 
 
+def test_a_fence_right_behind_a_job_that_fails(system):
+    """Both are queued with fences: the second finds no cycle in which all seems to have ended."""
+    latency = 200
+    bed = Bed(system, pause=0.0, seed=14, memory_latency=latency)
+
+    async def scenario():
+        await bed.begin()
+        await bed.start(bed.job(0, 1))
+        await bed.start(bed.job(0, 0, group=0, fence=1))
+        await bed.start(bed.job(0, 0, fence=1), "group")
+        faults = [status["fault"] for status in await bed.ends()]
+        assert faults == [Fault.NONE, Fault.BAD_JOB, Fault.NONE]
+        await bed.check()
+
+    bed.run(scenario())
+    before, end = (packets(bed, "status")[n][0] for n in (0, 1))
+    assert end > before + latency, "each status is written"
+    assert works_from(bed, "memory_in", before) > end + latency
+
+
 def test_a_host_that_takes_its_time_with_statuses(system):
     """Some thousand cycles each: jobs wait for room and for banks, and all are right."""
     bed = Bed(system, pause=0.0, slow={"status": 0.9997}, seed=13, memory_latency=5)
@@ -236,14 +256,16 @@ def test_a_host_that_takes_its_time_with_statuses(system):
     bed.run(scenario())
 
 
-def works_from(bed, unit):
-    """Return the first cycle in which a unit works, None if it has not yet."""
+def works_from(bed, unit, since=0):
+    """Return the first cycle from ``since`` on in which a unit begins to work, None if none."""
     beats = bed.device.outputs["activity"].results("activity")["activity"]
     words = np.zeros((len(beats), 8), np.uint8)
     words[:, : beats.shape[1]] = beats
     packed = words.view("<u8")[:, 0]
-    active = np.flatnonzero(packed >> 32 + UNITS.index(unit) & 1)
-    return int(packed[active[0]] & 0xFFFFFFFF) if len(active) else None
+    cycles = (packed & 0xFFFFFFFF).astype(np.int64)
+    begins = np.diff((packed >> 32 + UNITS.index(unit) & 1).astype(int), prepend=0) == 1
+    found = np.flatnonzero(begins & (cycles >= since))
+    return int(cycles[found[0]]) if len(found) else None
 
 
 @pytest.mark.parametrize("pause", PAUSES)
