@@ -1,6 +1,6 @@
 """A system of the tiny core that a host drives job by job, with stalls on every stream."""
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from functools import cache
 from typing import Any
 
@@ -50,11 +50,15 @@ class Bed:
         frames: int = 12,
         seed: int = 1,
         pause: float = 0.3,
+        slow: Mapping[str, float] | None = None,
         room: int | None = None,
         link_limit: int = 3_000,
         **knobs: int,
     ) -> None:
-        """``pause``: the chance a cycle that a stream pauses; ``knobs`` of memory and link."""
+        """``pause``: the chance a cycle that a stream pauses; ``knobs`` of memory and link.
+
+        ``slow``: chances of outputs alone, in the place of ``pause``.
+        """
         trace, self.tensors = stream(params, frames)
         self._expected = bits(self.tensors["attn_out"])
         stalls = {"memory_stall": int(96 * pause), "link_stall": int(96 * pause)}
@@ -63,7 +67,7 @@ class Bed:
         )
         work = CoreJobs(config=TINY, params=params, trace=trace, setup=setup)
         self.device = CompiledDevice(
-            verilog, "system", seed=seed, idle=pause, stall=pause, patience=60_000
+            verilog, "system", seed=seed, idle=pause, stall=slow or pause, patience=60_000
         )
         given = {**work.arguments(), "link_limit": link_limit}
         self.host, self.place = CoreHost(self.device, given, lambda *_: None), work.placement

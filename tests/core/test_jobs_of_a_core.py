@@ -201,35 +201,71 @@ def test_a_fence_waits_for_every_job_before_it(system, fence, queue):
     assert waits == [fence, 0, fence]
 
 
-@pytest.mark.parametrize("fence", [0, 1])
-def test_a_fence_behind_jobs_that_fail(system, fence):
+@pytest.mark.parametrize(("bad", "fence"), [(1, 1), (2, 1), (2, 0)])
+def test_a_fence_behind_jobs_that_fail(system, bad, fence):
     """It waits until the last status of them lies in memory; without a fence nobody does."""
-    bed = Bed(system, pause=0.0, seed=8, memory_latency=200)
-    bad, good = bed.job(0, 0, group=0), bed.job(0, 0, fence=fence)
+    latency = 200
+    bed = Bed(system, pause=0.0, seed=8, memory_latency=latency)
+    first, good = bed.job(0, 0, group=0), bed.job(0, 0, fence=fence)
 
     async def scenario():
         await bed.begin()
-        await bed.start(bad)
-        await bed.start(bad, "group")
+        await bed.start(first)
+        for _ in range(bad - 1):
+            await bed.start(first, "group")
         await bed.start(good, "group", "fence")
         statuses = await bed.ends()
-        assert [status["fault"] for status in statuses] == [Fault.BAD_JOB] * 2 + [Fault.NONE]
+        assert [status["fault"] for status in statuses] == [Fault.BAD_JOB] * bad + [Fault.NONE]
         await bed.check()
 
     bed.run(scenario())
-    # A job of the registers reads nothing before it begins.
-    began, end = works_from(bed, "memory_in"), packets(bed, "status")[1][0]
-    assert (began > end) == fence
+    # A job of the registers reads nothing before it begins, and then its head's header.
+    began, end = works_from(bed, "memory_in"), packets(bed, "status")[bad - 1][0]
+    assert began > end + latency if fence else began < end
 
 
-def works_from(bed, unit):
-    """Return the first cycle in which a unit works, None if it has not yet."""
+def test_a_fence_right_behind_a_job_that_fails(system):
+    """Both are queued with fences: the second finds no cycle in which all seems to have ended."""
+    latency = 200
+    bed = Bed(system, pause=0.0, seed=14, memory_latency=latency)
+
+    async def scenario():
+        await bed.begin()
+        await bed.start(bed.job(0, 1))
+        await bed.start(bed.job(0, 0, group=0, fence=1))
+        await bed.start(bed.job(0, 0, fence=1), "group")
+        faults = [status["fault"] for status in await bed.ends()]
+        assert faults == [Fault.NONE, Fault.BAD_JOB, Fault.NONE]
+        await bed.check()
+
+    bed.run(scenario())
+    before, end = (packets(bed, "status")[n][0] for n in (0, 1))
+    assert end > before + latency, "each status is written"
+    assert works_from(bed, "memory_in", before) > end + latency
+
+
+def test_a_host_that_takes_its_time_with_statuses(system):
+    """Some thousand cycles each: jobs wait for room and for banks, and all are right."""
+    bed = Bed(system, pause=0.0, slow={"status": 0.9997}, seed=13, memory_latency=5)
+
+    async def scenario():
+        await bed.begin()
+        await bed.do(*(bed.job(frame, head) for frame in range(12) for head in range(KV_HEADS)))
+        assert await bed.flags() == {"done"}
+
+    bed.run(scenario())
+
+
+def works_from(bed, unit, since=0):
+    """Return the first cycle from ``since`` on in which a unit begins to work, None if none."""
     beats = bed.device.outputs["activity"].results("activity")["activity"]
     words = np.zeros((len(beats), 8), np.uint8)
     words[:, : beats.shape[1]] = beats
     packed = words.view("<u8")[:, 0]
-    active = np.flatnonzero(packed >> 32 + UNITS.index(unit) & 1)
-    return int(packed[active[0]] & 0xFFFFFFFF) if len(active) else None
+    cycles = (packed & 0xFFFFFFFF).astype(np.int64)
+    begins = np.diff((packed >> 32 + UNITS.index(unit) & 1).astype(int), prepend=0) == 1
+    found = np.flatnonzero(begins & (cycles >= since))
+    return int(cycles[found[0]]) if len(found) else None
 
 
 @pytest.mark.parametrize("pause", PAUSES)
