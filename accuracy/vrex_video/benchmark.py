@@ -93,7 +93,7 @@ def load(
     digest = hashlib.sha256((folder / weights.FILE).read_bytes()).hexdigest()[:16]
     if data is not None and not any(data.glob("*.safetensors")):
         raise UserError(f"{data}: holds no streams (*.safetensors)")
-    source = f"{split.value} streams" if data is None else data.resolve().name
+    source = f"{split.name.lower()} streams" if data is None else data.resolve().name
     return VideoBenchmark(
         model=loaded,
         identity=f"{digest} on {source}",

@@ -104,7 +104,9 @@ def load_benchmarks(
         loader = importlib.import_module("vrex_video.benchmark")
     except ImportError:
         raise UserError("no video model is installed: vrex_video.benchmark is missing") from None
-    return [loader.load(model, data, device, loader.Split(split)) for model in models or (None,)]
+    return [
+        loader.load(model, data, device, loader.Split[split.upper()]) for model in models or (None,)
+    ]
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import torch
 from resv_ref import ReSV
 from vrex import MODES, Params, UserError
 from vrex_eval.methods import make
+from vrex_eval.methods.attention import rows
 from vrex_eval.methods.resv import ReSV as Batched
 from vrex_eval.methods.resv import ReSVCache
 
@@ -72,6 +73,33 @@ def test_representatives_are_counted(steps, run):
     got = run(cache, steps)[-1]
     assert got.overhead.tolist() == (cache.last.scored / 2).tolist()
     assert got.overhead.min() > 5
+
+
+def test_a_clusters_spread_is_added_to_its_score(steps):
+    """By the members' own keys; without the setting nothing changes."""
+    plain, moved = (
+        Batched(name="resv", params=SMALL, moment=moment).layer(0, 6) for moment in (0.0, 1.0)
+    )
+    keys = torch.cat([step.k for step in steps], 1).bfloat16().float()
+    for step in steps:
+        for cache in (plain, moved):
+            cache.attend(step)
+    tables, d = moved.tables, keys.shape[-1]
+    numbers = tables.cluster_of.first(tables.tokens).unflatten(0, (2, 2))
+    most = moved.last.scored.amax()
+    spread = tables.variances(int(most)).unflatten(0, (2, 2))
+    for b in range(2):
+        for head in range(2):
+            for cluster in range(0, int(moved.last.scored[b, head]), 7):
+                own = keys[b, numbers[b, head] == cluster, head]
+                wanted = own.var(0, unbiased=False).mean()
+                torch.testing.assert_close(spread[b, head, cluster], wanted, rtol=1e-3, atol=1e-5)
+    norms = rows(steps[-1].q.bfloat16().float(), 2).square().sum(-1, keepdim=True) / d
+    more = (norms * spread[:, :, None] / 2).exp()
+    ratio = moved.last.weights / plain.last.weights
+    # Weights are relative to the row's best.
+    ratio, more = (x[..., : int(plain.last.scored.amin())] for x in (ratio, more))
+    torch.testing.assert_close(ratio / ratio[..., :1], more / more[..., :1], rtol=1e-3, atol=1e-5)
 
 
 def test_exact_is_the_exact_reference(steps):

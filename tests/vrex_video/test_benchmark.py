@@ -41,6 +41,9 @@ def test_the_command_runs_on_it(vrex, tmp_path, folder):
     assert (result.code, result.err) == (0, "")
     cells = json.loads((tmp_path / "out" / "results.json").read_text())
     assert {cell["method"] for cell in cells} == {"chunks"}
+    # Other streams are other results: not in one folder.
+    result = vrex("eval", *given, "--split", "val", "--method", "chunks", "-o", tmp_path / "out")
+    assert result.code == 2 and "test streams" in result.err and "val streams" in result.err
     output = tmp_path / "trace.safetensors"
     result = vrex("capture", folder, "--layer", 1, "--context", 800, "-o", output)
     assert (result.code, result.err) == (0, "")
