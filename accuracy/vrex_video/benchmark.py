@@ -18,7 +18,7 @@ from vrex_video.stream import Split, ask_points, make_stream
 from vrex_video.streaming import StreamingModel
 from vrex_video.vocabulary import OLD_MEMORY, Kind
 
-SHIPPED = Path(__file__).parent / "model"
+SHIPPED = Path(__file__).parent / "shipped"
 """Where the shipped model lies."""
 POINTS = 4
 """Frames of a stream after which every kind of question is asked."""
