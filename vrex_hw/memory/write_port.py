@@ -27,7 +27,7 @@ class WritePort(wiring.Component):
     that is late holds up those behind it. A burst that leaves its client's bounds or the address
     space never reaches the memory: its lines are taken and dropped, and ``done`` says ``outside``.
     Latency: 3 cycles from a request to AWVALID and to the first line, 1 from a line to its first
-    beat, 1 from the last answer to ``done``; a burst and a beat a cycle, up to 16 bursts of a
+    beat, 1 from the last answer to ``done``; a burst and a beat a cycle, up to 64 bursts of a
     client on their way. Raises :class:`ValueError` for a bus wider than a line or not 1 to 16
     clients.
     """
