@@ -20,7 +20,7 @@ soak: .venv/installed ## ten million random beats through a compiled 64-wide tre
 	$(BIN)/python -m vrex_sim.soak
 
 verilog: .venv/installed ## Verilog, manifest and header of the paper's core
-	$(VREX) generate --config core -o build/verilog
+	$(VREX) generate --config core --top core -o build/verilog
 
 sim: .venv/installed ## the shipped trace through the emitted Verilog (minutes)
 	$(VREX) run $(TRACE) --engine compiled -o build/run.safetensors

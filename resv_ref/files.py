@@ -19,6 +19,8 @@ def check_writable(path: str | Path, keep: str | Path | None = None) -> None:
         raise UserError(f"{path}: its folder {folder} does not exist; make it first")
     if path.is_dir():
         raise UserError(f"{path}: is a folder; give the name of a file")
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise UserError(f"{path}: is there and is no plain file; give another name")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"{path}: its folder {folder} cannot be written; choose another")
     if keep is not None and path.exists() and path.samefile(keep):

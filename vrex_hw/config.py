@@ -291,7 +291,8 @@ def load(name_or_file: str) -> Config:
     """Return a named configuration, or read one from a TOML file (a path that ends in .toml).
 
     A file has the fields of :class:`Config`; ``[hcu]``, ``[wtu]``, ``[lxe]`` and ``[kvmu]`` are
-    tables, a missing field takes its default. Raises :class:`~vrex.errors.UserError`.
+    tables, a missing field takes its default; ``name`` is the file's, if it can be one. Raises
+    :class:`~vrex.errors.UserError`.
     """
     if name_or_file in CONFIGS:
         return CONFIGS[name_or_file]
@@ -303,9 +304,12 @@ def load(name_or_file: str) -> Config:
     path = Path(name_or_file)
     try:
         values = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise UserError(f"configuration file {path}: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"configuration file {path}: {error}") from None
-    return from_dict({"name": path.stem, **values}, str(path))
+    name = path.stem if NAME.fullmatch(path.stem) else Config.name
+    return from_dict({"name": name, **values}, str(path))
 
 
 def from_dict(values: dict[str, Any], where: str = "configuration") -> Config:

@@ -51,7 +51,11 @@ def _accuracy(details: Details, benchmark: Benchmark) -> str:
     rows = []
     for label, own in by_method(details):
         scores = [_accuracy_of(own, kind) for kind in benchmark.kinds]
-        present = [s for s in scores if s is not None]
+        present = [
+            s
+            for s, kind in zip(scores, benchmark.kinds, strict=True)
+            if s is not None and kind in benchmark.mean_kinds
+        ]
         rows.append(
             [
                 *label,
@@ -130,8 +134,8 @@ def _ablation(details: Details, benchmark: Benchmark) -> str:
     rows = []
     for name, spec in ABLATION.items():
         for (_, budget), own in by_method(of_method[spec]):
-            scores = {kind: _accuracy_of(own, kind) for kind in benchmark.kinds}
-            old = {kind: scores[kind] for kind in benchmark.old_kinds}
+            scores = {kind: _accuracy_of(own, kind) for kind in benchmark.mean_kinds}
+            old = {kind: _accuracy_of(own, kind) for kind in benchmark.old_kinds}
             rows.append(
                 [
                     name,

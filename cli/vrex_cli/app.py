@@ -1,6 +1,7 @@
 """The `vrex` command and how it ends: code 2 and one line for bad input, 1 for wrong hardware."""
 
 import sys
+import warnings
 
 import click
 
@@ -42,6 +43,8 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         _end(error.format_message())
     except (click.Abort, KeyboardInterrupt):
+        # What was made and never elaborated is no news now.
+        warnings.simplefilter("ignore")
         click.echo("vrex: interrupted", err=True)
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)

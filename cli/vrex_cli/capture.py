@@ -7,6 +7,7 @@ import click
 
 from vrex import UserError
 from vrex.params import MODE_CHANGES
+from vrex_cli.options import LONGEST
 
 if TYPE_CHECKING:
     from vrex_eval.capture import Capture
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 )
 @click.option("--chunk", type=click.IntRange(min=1), default=10, show_default=True)
 @click.option("--answer", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--context", type=click.IntRange(min=1), default=2048, show_default=True)
+@click.option("--context", type=click.IntRange(1, LONGEST), default=2048, show_default=True)
 @click.option("--stream", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--device", default="cpu", show_default=True)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True)
@@ -57,14 +58,16 @@ def capture(
     params = Params().with_mode(mode)
     files.check_writable(output)
     check_device(device)
-    captured = Capture(layers=layers or (0,))
+    captured = Capture(layers=tuple(dict.fromkeys(layers)) or (0,))
     if not model.is_dir():
-        raise UserError(f"{model}: there is no such folder; give the folder of a model")
+        raise UserError(f"{model}: is no folder; give the folder of a model")
     if watch.is_transformers(model):
         if text is None:
             raise UserError("--input is missing: a transformers model needs something to read")
         ids = watch.tokens(model, text)
         watch.watch(watch.load(model, device), ids, captured, chunk=chunk, answer=answer)
+    elif text is not None:
+        raise UserError(f"{model}: is a video model, which reads no --input; leave it out")
     else:
         _watch_video(model, captured, context, stream, device)
     trace = to_trace(captured, params)

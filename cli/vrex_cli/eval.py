@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vrex import UserError
+from vrex_cli.options import LONGEST
 
 if TYPE_CHECKING:
     from vrex_eval.benchmark import Benchmark
@@ -49,7 +50,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="Streams of the generator: settings are chosen on val, reported on test.",
 )
-@click.option("--context", "contexts", multiple=True, type=int, default=[4096], show_default=True)
+@click.option(
+    "--context",
+    "contexts",
+    multiple=True,
+    type=click.IntRange(1, LONGEST),
+    default=[4096],
+    show_default=True,
+)
 @click.option("--streams", type=int, default=32, show_default=True)
 @click.option("--batch", type=int, default=8, show_default=True, help="Streams watched at once.")
 @click.option("--sinks", type=int, help="First tokens always attended, in all methods.")

@@ -6,6 +6,9 @@ from typing import Any, TypeVar
 
 import click
 
+LONGEST = 1 << 20
+"""Most tokens of a stream that is made."""
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 config = click.option(

@@ -34,7 +34,8 @@ LONG = ("metadata", "timeline")
     "--config",
     "config_name",
     metavar="NAME|FILE.toml",
-    help="Hardware that the trace must fit; without it rtl and compiled are sized for the trace.",
+    help="Hardware that the trace must fit; without it rtl and compiled are sized for the trace, "
+    "64 lanes wide, which takes minutes to build (tiny: one).",
 )
 @click.option("--mode", metavar="|".join(MODE_CHANGES), help="Take a named mode's parameters.")
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Change one parameter.")

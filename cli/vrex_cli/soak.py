@@ -21,7 +21,8 @@ from vrex_cli import options
 def soak(faults: int, seed: int, keep: Path, as_json: bool) -> None:
     """Make memory, link and reset go wrong at random while jobs run, and check what comes of it.
 
-    No output that is wrong and not flagged, no hang, no write out of bounds: else exit code 1.
+    No output that is wrong and not flagged, no hang, no write out of bounds: else exit code 1. A
+    fault is met when something of a job was under way that it could hit.
     """
     import json
     import sys
@@ -33,6 +34,7 @@ def soak(faults: int, seed: int, keep: Path, as_json: bool) -> None:
     from vrex_sim.faults import Campaign
 
     campaign = Campaign(keep, seed)
+    before = campaign.counts.made.total()
     console = Console(file=sys.stderr)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("faults", total=faults)
@@ -46,4 +48,8 @@ def soak(faults: int, seed: int, keep: Path, as_json: bool) -> None:
         row = (counts.made[kind], counts.met[kind], counts.flagged[kind])
         table.add_row(kind, *map(str, row))
     Console().print(table)
-    click.echo(f"{counts.made.total()} faults: no wrong output unflagged, no hang, no stray write")
+    made, met = counts.made.total(), counts.met.total()
+    click.echo(
+        f"{made} faults made, {made - before} of them now, {met} met by a job: no wrong output "
+        "unflagged, no hang, no stray write"
+    )

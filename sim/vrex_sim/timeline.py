@@ -59,7 +59,7 @@ def check(path: Path, keep: Path | None = None) -> None:
 
     ``keep`` names a file that must not be written over.
     """
-    if path.suffix[1:] not in FORMS:
+    if path.suffix[1:].lower() not in FORMS:
         raise UserError(f"{path}: a timeline is one of {', '.join(FORMS)}, by the file's ending")
     if importlib.util.find_spec("matplotlib") is None:
         raise UserError("--timeline needs matplotlib: run pip install -e '.[plots]'")
@@ -94,7 +94,7 @@ def draw(activity: Activity, place: Placement, ends: Ints, path: Path) -> None:
         _marks(axes, place, ends[(ends > first) & (ends <= last)], len(ends))
     axes.set_xlabel("cycle; a line: a job has ended")
     with files.whole(path) as unfinished:
-        figure.savefig(unfinished, format=path.suffix[1:], dpi=110)
+        figure.savefig(unfinished, format=path.suffix[1:].lower(), dpi=110)
 
 
 def _sizes(place: Placement) -> str:

@@ -45,10 +45,27 @@ def test_a_stray_write_would_be_seen(campaign, monkeypatch):
         campaign.run(campaign.counts.made.total() + 20)
 
 
-def test_counts_that_cannot_be_read_are_refused(tmp_path):
-    (tmp_path / "soak.json").write_text(json.dumps({"made": 3}))
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda kept: {"made": 3},
+        lambda kept: {**kept, "made": {"reset": "many"}},
+        lambda kept: {**kept, "first": 7},
+        lambda kept: {**kept, "system": "another"},
+    ],
+    ids=["no counts", "no number", "another seed", "other Verilog"],
+)
+def test_counts_that_are_not_this_campaigns_are_refused(campaign, keep, tmp_path, spoil):
+    kept = {**vars(campaign.counts), "made": {"reset": 1}, "met": {}, "flagged": {}}
+    (tmp_path / "soak.json").write_text(json.dumps(spoil(kept)))
     with pytest.raises(UserError, match="delete it to begin anew"):
         Campaign(tmp_path / "soak.json")
+
+
+def test_a_place_for_counts_that_cannot_be_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="folder cannot be made"):
+        Campaign(tmp_path / "file" / "soak.json")
 
 
 def test_an_output_of_before_is_not_taken_for_a_new_one(campaign):

@@ -80,6 +80,7 @@ class Watching:
 class TinyBenchmark:
     kinds = ("step", "proc", "recall")
     old_kinds = ("recall",)
+    mean_kinds = kinds
     layers = LAYERS
 
     def __init__(self, seed=0):

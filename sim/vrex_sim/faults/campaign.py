@@ -1,5 +1,6 @@
 """Session after session until so many faults have been made; resumed where it stopped."""
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resv_ref import generator
+from resv_ref import files, generator
 from resv_ref import run as reference
 from vrex import HardwareError, Params, UserError
 from vrex_hw.config import CONFIGS
@@ -24,25 +25,31 @@ FAULTS_OF_A_SESSION = 20
 
 @dataclass
 class Counts:
-    """What a campaign has seen: faults made, met and flagged, by kind; the session to come."""
+    """What a campaign has seen: faults made, met and flagged, by kind; the session to come.
+
+    ``first``: the session with which it began; ``system``: a hash of the Verilog.
+    """
 
     made: Counter[str] = field(default_factory=Counter)
     met: Counter[str] = field(default_factory=Counter)
     flagged: Counter[str] = field(default_factory=Counter)
     seed: int = 1
+    first: int = 1
+    system: str = ""
 
 
 class Campaign:
     """Random faults over random jobs of a small system, compiled.
 
     ``keep``: a file in which the counts are kept after each session; one that is there already is
-    gone on with. Raises :class:`~vrex.UserError` if it cannot be read.
+    gone on with. Raises :class:`~vrex.UserError` if it cannot be read or written, or is of another
+    seed or of other Verilog.
     """
 
     def __init__(self, keep: Path | None = None, seed: int = 1) -> None:
         """Prepare the stream, its expected output and the Verilog."""
         self._keep = keep
-        self.counts = Counts(seed=seed) if keep is None or not keep.exists() else _read(keep)
+        before = None if keep is None else _read(keep)
         self._trace = generator.generate(
             FRAMES, TOKENS, Q_HEADS, KV_HEADS, DIMENSION, 1, PARAMS, text_steps=0
         )
@@ -52,6 +59,13 @@ class Campaign:
         memory, host = engine_rtl.lines(place)
         # Room behind the run, so that a stray write is seen.
         self._verilog = emit(CONFIG, 2 * memory, 2 * host)
+        system = hashlib.sha256(self._verilog.encode()).hexdigest()[:16]
+        fresh = Counts(seed=seed, first=seed, system=system)
+        self.counts = fresh if before is None else before
+        if (self.counts.first, self.counts.system) != (seed, system):
+            raise UserError(
+                f"{keep}: holds a campaign of another seed or other Verilog; delete it to begin anew"
+            )
 
     def run(self, faults: int, tell: Callable[[int, int], object] = lambda *_: None) -> Counts:
         """Go on until ``faults`` have been made in all; ``tell`` hears how many.
@@ -78,17 +92,27 @@ class Campaign:
         return counts
 
 
-def _read(path: Path) -> Counts:
+def _read(path: Path) -> Counts | None:
+    """Return the counts in a file that can be written, or None where there is no file yet."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: its folder cannot be made ({error})") from None
+    files.check_writable(path)
+    if not path.exists():
+        return None
     try:
         values = json.loads(path.read_text())
-        counters = {name: Counter(values[name]) for name in ("made", "met", "flagged")}
-        return Counts(**counters, seed=int(values["seed"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        counters = {
+            name: Counter({str(kind): int(count) for kind, count in values[name].items()})
+            for name in ("made", "met", "flagged")
+        }
+        numbers = {name: int(values[name]) for name in ("seed", "first")}
+        return Counts(**counters, **numbers, system=str(values["system"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{path}: not a campaign's counts; delete it to begin anew") from None
 
 
 def _write(path: Path, counts: Counts) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(json.dumps(vars(counts)))
-    unfinished.replace(path)
+    with files.whole(path) as unfinished:
+        unfinished.write_text(json.dumps(vars(counts)))
