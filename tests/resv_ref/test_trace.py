@@ -1,6 +1,7 @@
 """The trace file: what is read back, and that every bad one is refused in one line."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -243,6 +244,21 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path, place: str) -> None:
     with pytest.raises(UserError, match=str(tmp_path / place)):
         traces.write(tmp_path / place, {"a": torch.ones(1)}, {})
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "dangling link"])
+def test_what_is_no_plain_file_is_not_written_over(tmp_path: Path, kind: str) -> None:
+    path, target = tmp_path / "out", tmp_path / "target"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(target)
+    if kind == "link":
+        target.write_text("somebody's")
+    before = path.lstat()
+    with pytest.raises(UserError, match="no plain file"):
+        traces.write(path, {"a": torch.ones(1)}, {})
+    assert path.lstat() == before and (kind != "link" or target.read_text() == "somebody's")
 
 
 def test_a_write_that_fails_leaves_the_old_file(

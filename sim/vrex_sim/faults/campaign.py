@@ -63,9 +63,7 @@ class Campaign:
         fresh = Counts(seed=seed, first=seed, system=system)
         self.counts = fresh if before is None else before
         if (self.counts.first, self.counts.system) != (seed, system):
-            raise UserError(
-                f"{keep}: holds a campaign of another seed or other Verilog; delete it to begin anew"
-            )
+            raise UserError(f"{keep}: is of another seed or other Verilog; delete it to begin anew")
 
     def run(self, faults: int, tell: Callable[[int, int], object] = lambda *_: None) -> Counts:
         """Go on until ``faults`` have been made in all; ``tell`` hears how many.
@@ -103,12 +101,18 @@ def _read(path: Path) -> Counts | None:
         return None
     try:
         values = json.loads(path.read_text())
-        counters = {
-            name: Counter({str(kind): int(count) for kind, count in values[name].items()})
+        made, met, flagged = (
+            Counter({str(kind): int(count) for kind, count in values[name].items()})
             for name in ("made", "met", "flagged")
-        }
-        numbers = {name: int(values[name]) for name in ("seed", "first")}
-        return Counts(**counters, **numbers, system=str(values["system"]))
+        )
+        return Counts(
+            made=made,
+            met=met,
+            flagged=flagged,
+            seed=int(values["seed"]),
+            first=int(values["first"]),
+            system=str(values["system"]),
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{path}: not a campaign's counts; delete it to begin anew") from None
 
