@@ -246,4 +246,4 @@ def test_capture_refuses_in_one_line(vrex, tmp_path, monkeypatch, folder, argume
 def test_capture_refuses_a_folder_that_is_not_there(vrex, tmp_path):
     result = vrex("capture", tmp_path / "none", "-o", tmp_path / "out.safetensors")
     assert (result.code, result.err.count("\n")) == (2, 1)
-    assert "no such folder" in result.err
+    assert "is no folder" in result.err
