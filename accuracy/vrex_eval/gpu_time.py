@@ -19,10 +19,6 @@ from torch.nn.functional import rms_norm, scaled_dot_product_attention, silu
 
 from vrex_eval.method import Stage, Step
 from vrex_eval.methods import make
-from vrex_eval.methods.infinigen import InfiniGenCache
-from vrex_eval.methods.rekv import ReKVCache
-from vrex_eval.methods.resv import ReSVCache
-from vrex_eval.methods.selecting import SelectingCache
 from vrex_eval.units import write_json
 
 WIDTH, INNER, Q_HEADS, KV_HEADS, D, FRAME = 4096, 14336, 32, 8, 128, 10
@@ -43,70 +39,38 @@ def noise(device: str, *shape: int) -> Tensor:
     return torch.randn(*shape, device=device, dtype=torch.bfloat16)
 
 
-def step(batch: int, device: str) -> Step:
-    """Return a frame's queries, keys and values at one layer, noise in bfloat16."""
-    q, k = (noise(device, batch, FRAME, heads, D) for heads in (Q_HEADS, KV_HEADS))
+def step(batch: int, device: str, keys: Tensor | None = None) -> Step:
+    """Return a frame's queries, keys and values at one layer; without ``keys`` they are noise."""
+    q = noise(device, batch, FRAME, Q_HEADS, D)
+    k = noise(device, batch, FRAME, KV_HEADS, D) if keys is None else keys
     return Step(q=q, k=k, v=k, q_plain=q, k_plain=k, q_previous=q, stage=Stage.FRAME)
 
 
-def stored(cache: SelectingCache, context: int, batch: int, device: str) -> None:
-    """Put ``context`` tokens of noise into a cache's store."""
-    k = noise(device, batch, KV_HEADS, context, D)
-    cache.store.append(k, k)
+def predicts(name: str, context: int, batch: int, device: str) -> Callable[[], Any]:
+    """Return what a method does for a frame besides attending: it chooses, and notes new keys.
 
-
-def resv(context: int, batch: int, device: str) -> Callable[[], Any]:
-    """Return ReSV's prediction for a frame: cluster its keys; score, threshold, unite."""
-    cache: Any = make("recommended").layer(1, 32)
-    assert isinstance(cache, ReSVCache)
-    stored(cache, context, batch, device)
-    given, tables, heads = step(batch, device), cache.tables, batch * KV_HEADS
-    clusters, reach = context // TOKENS_PER_CLUSTER, cache.method.params.join_window
-    tables._start(torch.zeros(heads, 1, D, device=device))
-    of_token = (torch.arange(context, device=device) // TOKENS_PER_CLUSTER).clamp(max=clusters - 1)
-    of_token[: cache.method.sinks] = -1
-    tables.cluster_of.append(of_token.expand(heads, context).contiguous())
-    tables.tokens, tables._most = context, clusters
-    tables.counts = torch.full((heads, clusters), TOKENS_PER_CLUSTER, device=device)
-    tables.sums = torch.randn(heads, clusters, D, device=device) * TOKENS_PER_CLUSTER
-    tables.squares = torch.ones(heads, clusters, device=device)
-    tables.clusters = torch.full((heads,), clusters, device=device)
-    tables.sealed = tables.clusters - cache.method.recent // TOKENS_PER_CLUSTER
-    tables._slide_in(torch.randn(heads, reach, D, device=device))
-    tables._number[:] = of_token[-reach:]
-    tables._opened[:, ::TOKENS_PER_CLUSTER] = True
+    Its cache holds ``context`` tokens; each key stands as often as a cluster has tokens.
+    """
+    cache: Any = make(name).layer(1, 32)
+    frames = context // FRAME
+    kinds = noise(device, batch, -(-frames * FRAME // TOKENS_PER_CLUSTER), KV_HEADS, D)
+    keys = kinds.repeat_interleave(TOKENS_PER_CLUSTER, 1)
+    for frame in range(frames):
+        given = step(batch, device, keys[:, frame * FRAME : (frame + 1) * FRAME])
+        cache.store.append(given.k.transpose(1, 2), given.v.transpose(1, 2))
+        cache.note(given)
+    new, past = step(batch, device), cache.store.tokens
 
     def predict() -> None:
-        cache.choose(given, context)
-        cache.note(given)
+        cache.choose(new, past)
+        if name == "recommended":
+            cache.note(new)
 
     return predict
 
 
-def infinigenp(context: int, batch: int, device: str) -> Callable[[], Any]:
-    """Return InfiniGenP's prediction: partial scores of every token, their ranks."""
-    cache: Any = make("infinigenp").layer(1, 32)
-    assert isinstance(cache, InfiniGenCache)
-    stored(cache, context, batch, device)
-    given = step(batch, device)
-    square = torch.randn(batch, KV_HEADS, D, D, device=device)
-    cache._rotation = torch.linalg.qr(square).Q
-    return lambda: cache.choose(given, context)
-
-
-def rekv(context: int, batch: int, device: str) -> Callable[[], Any]:
-    """Return ReKV's prediction: the frames' mean keys against the mean query, the best of them."""
-    cache: Any = make("rekv").layer(1, 32)
-    assert isinstance(cache, ReKVCache)
-    stored(cache, context, batch, device)
-    given, frames = step(batch, device), context // FRAME
-    cache._starts = [FRAME * frame for frame in range(frames)]
-    cache._means.append(noise(device, batch, frames, KV_HEADS * D))
-    cache._frame_of.append(torch.arange(frames, device=device).repeat_interleave(FRAME))
-    return lambda: cache.choose(given, context)
-
-
-METHODS = {"resv": resv, "infinigenp": infinigenp, "rekv": rekv}
+METHODS = {"resv": "recommended", "infinigenp": "infinigenp", "rekv": "rekv"}
+"""Figures' names, and methods'."""
 
 
 def layer(context: int, batch: int, device: str) -> Callable[[], Any]:
@@ -156,10 +120,10 @@ def measure(device: str = "cuda") -> Iterator[dict[str, Any]]:
             cell: dict[str, Any] = {"context": context, "batch": batch}
             cell["layer_ms"] = milliseconds(layer(context, batch, device))
             for name, method in METHODS.items():
-                cell[f"{name}_ms"] = milliseconds(method(context, batch, device))
+                cell[f"{name}_ms"] = milliseconds(predicts(method, context, batch, device))
             if (context, batch) in COMPILED:
                 torch.compiler.reset()
-                work = torch.compile(resv(context, batch, device))
+                work = torch.compile(predicts("recommended", context, batch, device))
                 cell["resv_compiled_ms"] = milliseconds(work)
             for name in [key[:-3] for key in cell if key.endswith("_ms") and key != "layer_ms"]:
                 took = cell[f"{name}_ms"]
