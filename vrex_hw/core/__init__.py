@@ -1,4 +1,4 @@
-"""The V-Rex core: the LXE and the KVPU, joined. The KVMU, which moves the cache, is to come."""
+"""The V-Rex core: prediction, execution and the KVMU, and what gives them their jobs in order."""
 
 from vrex_hw.core.core import Core
 
