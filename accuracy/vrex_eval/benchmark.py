@@ -68,6 +68,12 @@ class Benchmark(Protocol):
     """Those that means are over: the ones that the model answers with full attention."""
     layers: int
     """Layers of the decoder."""
+    device: str
+    """Where the model is, by torch's name."""
+
+    def on(self, device: str) -> "Benchmark":
+        """Return the same on another device."""
+        ...
 
     def begin(self, method: Method) -> Watching:
         """Return streams that have seen nothing; caches are the method's."""

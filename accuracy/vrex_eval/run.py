@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from vrex import UserError
-from vrex_eval import hamming, plots, summary, tables
+from vrex_eval import hamming, parallel, plots, summary, tables
 from vrex_eval.ablation import ABLATION
 from vrex_eval.benchmark import Batch, Benchmark
 from vrex_eval.methods import METHODS, make
@@ -52,10 +52,17 @@ class Settings:
     """Latest tokens that are always attended; None: the method's own."""
     probe: int = 8
     """Every so many frames outputs are compared with exact attention; 0: never."""
+    jobs: int = 1
+    """Processes; more than one on a GPU take turns with all that there are."""
 
     def __post_init__(self) -> None:
         """Refuse sizes that cannot be."""
-        sizes = {"streams": self.streams, "batch": self.batch, "context": min(self.contexts)}
+        sizes = {
+            "streams": self.streams,
+            "batch": self.batch,
+            "context": min(self.contexts),
+            "jobs": self.jobs,
+        }
         for name, value in sizes.items():
             if value < 1:
                 raise UserError(f"{name} is {value}: it must be 1 or more")
@@ -101,8 +108,11 @@ def evaluate(
     todo = list(_pending(benchmarks, methods, settings, folder))
     total = sum(len(job.methods) * job.context for job in todo)
     meter = Meter(total, progress)
-    for job in todo:
-        _run(job, folder, settings, meter)
+    if settings.jobs > 1:
+        parallel.run(todo, folder, settings, meter)
+    else:
+        for job in todo:
+            run_job(job, folder, settings, meter)
     for benchmark in benchmarks:
         _compare_hashes(benchmark, min(settings.contexts), path)
     return report(path, folder, benchmarks[0])
@@ -173,7 +183,7 @@ class Meter:
             self.progress(round(self.done), self.total, what)
 
 
-def _run(job: Job, folder: Folder, settings: Settings, meter: Meter) -> None:
+def run_job(job: Job, folder: Folder, settings: Settings, meter: Meter) -> None:
     """Watch a batch with full attention, then with every method that is left."""
     batch = job.benchmark.batch(job.context, job.first, job.count)
     full = make("full")

@@ -1,5 +1,7 @@
 """The model and its held-out streams, as :mod:`vrex_eval` takes them."""
 
+import copy
+import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
@@ -43,6 +45,11 @@ class VideoBenchmark:
     def layers(self) -> int:
         """Layers of the decoder."""
         return len(self.model.layers)
+
+    def on(self, device: str) -> "VideoBenchmark":
+        """Return the same on another device."""
+        model = copy.deepcopy(self.model).to(device)
+        return dataclasses.replace(self, model=model, device=device)
 
     def begin(self, method: Method) -> StreamingModel:
         """Return streams that have seen nothing."""

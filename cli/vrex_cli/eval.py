@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Compare outputs with exact attention every so many frames; 0: never.",
 )
+@click.option("--jobs", type=int, default=1, show_default=True, help="Processes.")
 @click.option("--device", default="cpu", show_default=True)
 @click.option(
     "-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True, metavar="DIR"

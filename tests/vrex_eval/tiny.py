@@ -82,6 +82,10 @@ class TinyBenchmark:
     old_kinds = ("recall",)
     mean_kinds = kinds
     layers = LAYERS
+    device = "cpu"
+
+    def on(self, device):
+        return self
 
     def __init__(self, seed=0):
         self.seed, self.identity = seed, f"tiny {seed}"

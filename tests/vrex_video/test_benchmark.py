@@ -41,6 +41,12 @@ def test_the_command_runs_on_it(vrex, tmp_path, folder):
     assert (result.code, result.err) == (0, "")
     cells = json.loads((tmp_path / "out" / "results.json").read_text())
     assert {cell["method"] for cell in cells} == {"chunks"}
+    both = (*given, "--method", "chunks", "--method", "recent", "--method", "full", "--jobs", 2)
+    result = vrex("eval", *both, "-o", tmp_path / "two")
+    assert (result.code, result.err) == (0, "")
+    again = json.loads((tmp_path / "two" / "results.json").read_text())
+    assert {cell["method"] for cell in again} == {"chunks", "recent", "full"}
+    assert [cell for cell in again if cell["method"] == "chunks"] == cells
     # Other streams are other results: not in one folder.
     result = vrex("eval", *given, "--split", "val", "--method", "chunks", "-o", tmp_path / "out")
     assert result.code == 2 and "test streams" in result.err and "val streams" in result.err
