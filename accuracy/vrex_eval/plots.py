@@ -60,7 +60,7 @@ def _accuracy(details: Details, benchmark: Benchmark) -> "Figure":
             _line(axis, line, name, number)
         axis.set(title=kind, xlabel="bytes read at text, % of the past", ylabel="accuracy, %")
         axis.set_xscale("symlog", linthresh=1)
-    axes[0].legend(fontsize=6)
+    _legend(figure, axes[0])
     for axis in axes[len(kinds) :]:
         axis.set_axis_off()
     return figure
@@ -79,17 +79,32 @@ def _errors(details: Details) -> "Figure":
         axis.set(title=title, xlabel="bytes read at frames, % of the past", ylabel="%")
         if "error" in path[-1]:
             axis.set_yscale("symlog", linthresh=0.1)
-    axes[0].legend(fontsize=6)
+    _legend(figure, axes[0])
     return figure
 
 
+def _legend(figure: "Figure", axis: "Axes") -> None:
+    """Say below the plots which method is which; a name is as long as its settings."""
+    figure.legend(
+        *axis.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=7
+    )
+
+
 def _curves(details: Details) -> dict[str, list[Details]]:
-    """Return each method's points, by ascending budget; the ablation has a table of its own."""
-    curves: dict[str, list[Details]] = defaultdict(list)
-    for (name, _), own in by_method(details):
+    """Return each method's points, by ascending budget; the ablation has a table of its own.
+
+    A budget that is written as a setting is one of the same curve.
+    """
+    curves: dict[str, list[tuple[float, Details]]] = defaultdict(list)
+    for (name, budget), own in by_method(details):
         if name in METHODS or name not in ABLATION.values():
-            curves[name].append(own)
-    return curves
+            head, _, rest = name.partition(":")
+            settings = [text for text in rest.split(",") if text and "budget=" not in text]
+            curves[":".join([head, ",".join(settings)]).rstrip(":")].append((float(budget), own))
+    return {
+        name: [own for _, own in sorted(points, key=lambda point: point[0])]
+        for name, points in curves.items()
+    }
 
 
 def _bytes(details: Details, kind: str) -> float | None:
