@@ -66,8 +66,8 @@ class Prediction(wiring.Component):
         connect(m, engine.m_axis_row, flipped(self.m_axis_row))
         m.d.comb += self.counts.eq(engine.counts)
         self._give(m, engine)
-        self._assignments(m, engine)
-        self._selections(m, engine)
+        self._pass_on(m, "assign", engine.m_axis_assign, self.m_axis_assign, self.assign)
+        self._pass_on(m, "selected", engine.m_axis_selected, self.m_axis_selected, self.selected)
         return m
 
     def _give(self, m: Module, engine: Engine) -> None:
@@ -100,30 +100,16 @@ class Prediction(wiring.Component):
                 keep.eq(given.valid.replicate(ENTRY_BYTES)),
             ]
 
-    def _assignments(self, m: Module, engine: Engine) -> None:
-        """Pass on what the HCU says of each token."""
-        m.submodules.assign_fork = assigns = Fork(ASSIGNMENT)
-        connect(m, assigns.o[0], flipped(self.assign))
-        source, shown = engine.m_axis_assign, self.m_axis_assign
+    def _pass_on(self, m: Module, name: str, source: Any, shown: Any, to: Any) -> None:
+        """Pass on what the engine says, to a unit of the KVMU and to who looks on."""
+        shape = to.p.shape()
+        m.submodules[f"{name}_fork"] = fork = Fork(shape)
+        connect(m, fork.o[0], flipped(to))
         m.d.comb += [
-            *axi.receive(source, assigns.i),
-            *(assigns.i.p[n].eq(source.tdata[n]) for n in ("number", "opened", "error")),
-            assigns.i.p.last.eq(source.tlast),
-            *axi.send(assigns.o[1], shown),
-            shown.tdata.eq(source.tdata),
-            shown.tlast.eq(source.tlast),
-        ]
-
-    def _selections(self, m: Module, engine: Engine) -> None:
-        """Pass on which clusters a job's rows have selected."""
-        m.submodules.selected_fork = unions = Fork(UNION)
-        connect(m, unions.o[0], flipped(self.selected))
-        source, shown = engine.m_axis_selected, self.m_axis_selected
-        m.d.comb += [
-            *axi.receive(source, unions.i),
-            *(unions.i.p[n].eq(source.tdata[n]) for n in ("number", "error")),
-            unions.i.p.last.eq(source.tlast),
-            *axi.send(unions.o[1], shown),
+            *axi.receive(source, fork.i),
+            *(fork.i.p[n].eq(source.tdata[n]) for n in shape.members if n != "last"),
+            fork.i.p.last.eq(source.tlast),
+            *axi.send(fork.o[1], shown),
             shown.tdata.eq(source.tdata),
             shown.tlast.eq(source.tlast),
         ]
