@@ -11,7 +11,6 @@ from vrex_hw.core.check import Check
 from vrex_hw.core.feeder.layouts import FEED, READ
 from vrex_hw.core.jobs import JOB
 from vrex_hw.core.settings import SETTINGS
-from vrex_hw.hcu.loader import MOST_CLUSTERS
 from vrex_hw.kvmu.layouts import FAULT, HEADER, LINE, Fault
 from vrex_hw.kvmu.ports import ReadSignature
 from vrex_hw.kvmu.table import impossible
@@ -130,7 +129,8 @@ class Predictor(wiring.Component):
     def _read(self, m: Module, hand: Any, header: Any) -> None:
         """Read the header, and refuse a frame that the head cannot take: later would be too late.
 
-        Sinks of the stream that are not there yet are the frame's first tokens.
+        Sinks of the stream that are not there yet are the frame's first tokens. Numbers of clusters
+        do not run out here: the bounds of the WTU's entries and the HCU's open clusters are less.
         """
         request, line = self.read.request, self.read.line
         sinks, tokens = self.settings.n_sinks, hand.job.descriptor.tokens
@@ -155,7 +155,6 @@ class Predictor(wiring.Component):
             ]
             m.next = "SELECT"
             for fault, found in (
-                (Fault.STATE_FULL, clusters > MOST_CLUSTERS),
                 (Fault.WINDOW_FULL, clusters - header.sealed > self._config.hcu.open),
                 (Fault.STATE_OPEN, impossible(self._config, header)),
             ):
