@@ -24,6 +24,8 @@ SLOW = ("resv_exact",)
 """Methods that have to be asked for by name."""
 PLANES = 32
 """Hash bits of the comparison of Hamming distance and cosine."""
+BATCHED = 4096
+"""Tokens of a stream up to which a batch is as large as it is set."""
 REACH = 128
 """Tokens between the keys it compares, at most."""
 
@@ -45,7 +47,7 @@ class Settings:
     streams: int = 32
     """Test streams."""
     batch: int = 8
-    """Streams that are watched at once."""
+    """Streams of up to 4,096 tokens watched at once; of longer ones fewer, in proportion."""
     sinks: int | None = None
     """First tokens that every method with sinks always attends; None: the method's own."""
     recent: int | None = None
@@ -159,8 +161,9 @@ def _pending(
 ) -> Iterator[Job]:
     for benchmark in benchmarks:
         for context in settings.contexts:
-            for first in range(0, settings.streams, settings.batch):
-                count = min(settings.batch, settings.streams - first)
+            at_once = max(1, settings.batch * BATCHED // max(BATCHED, context))
+            for first in range(0, settings.streams, at_once):
+                count = min(at_once, settings.streams - first)
                 job = Job(
                     benchmark=benchmark, context=context, first=first, count=count, methods=methods
                 )

@@ -38,8 +38,7 @@ class VideoBenchmark:
     split: Split = Split.TEST
     kinds: tuple[str, ...] = tuple(kind.value for kind in Kind)
     old_kinds: tuple[str, ...] = tuple(kind.value for kind in OLD_MEMORY)
-    mean_kinds: tuple[str, ...] = tuple(kind.value for kind in Kind if kind is not Kind.COUNT)
-    """All but the one that no model of ours has learnt to answer."""
+    mean_kinds: tuple[str, ...] = tuple(kind.value for kind in Kind)
 
     @property
     def layers(self) -> int:

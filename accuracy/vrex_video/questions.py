@@ -113,16 +113,17 @@ def _before(script: Script, frame: int, rng: np.random.Generator, old: int) -> Q
 
 
 def _count(script: Script, frame: int, rng: np.random.Generator, old: int) -> Question | None:
-    seen = _seen(script, frame)
-    recent = {flash.thing for flash in seen if frame - flash.last < old}
-    counts = Counter(flash.thing for flash in seen if flash.thing not in recent)
-    possible = sorted({count for count in counts.values() if count <= COUNTS})
+    done = [segment for segment in script.segments if segment.start <= frame]
+    counts = Counter(segment.step for segment in done)
+    latest = {segment.step: segment.stop - 1 for segment in done}
+    fit = [step for step, last in latest.items() if frame - last >= max(old, 1)]
+    possible = sorted({counts[step] for step in fit if counts[step] <= COUNTS})
     if not possible:
         return None
     count = possible[rng.integers(len(possible))]  # First, so that answers are balanced.
-    fit = [thing for thing, times in counts.items() if times == count]
-    thing = fit[rng.integers(len(fit))]
-    first = next(flash for flash in seen if flash.thing == thing)
-    text = question_tokens(Kind.COUNT, object_token(thing))
-    distance = _tokens_back(frame, first.last)
+    fit = [step for step in fit if counts[step] == count]
+    step = fit[rng.integers(len(fit))]
+    first = next(segment for segment in done if segment.step == step)
+    text = question_tokens(Kind.COUNT, step_token(step))
+    distance = _tokens_back(frame, first.stop - 1)
     return Question(Kind.COUNT, frame, text, (count_token(count),), distance)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vrex_video.vocabulary import COUNTS, OBJECTS, SCENES, TASK_LENGTH, TASKS
+from vrex_video.vocabulary import OBJECTS, SCENES, TASK_LENGTH, TASKS
 from vrex_video.world import tasks
 
 SHORTEST, LONGEST = 5, 20
@@ -15,6 +15,8 @@ FLASH = 2
 """Frames for which an object is seen."""
 SHARE = 0.65
 """Part of the segments in which an object is seen."""
+MOST_SIGHTINGS = 4
+"""Of one object in a video."""
 MOST_FLASHES = 24
 """Objects seen in a video, at most; fewer in a short one."""
 
@@ -103,7 +105,7 @@ def _flashes(rng: np.random.Generator, segments: tuple[Segment, ...]) -> tuple[F
     wanted = min(MOST_FLASHES, round(SHARE * len(segments)))
     things: list[int] = []
     for thing in rng.permutation(OBJECTS).tolist():
-        things += [thing] * int(rng.integers(1, COUNTS + 1))
+        things += [thing] * int(rng.integers(1, MOST_SIGHTINGS + 1))
     things = [things[k] for k in rng.permutation(min(wanted, len(things)))]
     roomy = [k for k, s in enumerate(segments) if s.stop - s.start >= FLASH + 2]
     chosen = sorted(int(k) for k in rng.permutation(len(roomy))[: len(things)])

@@ -27,7 +27,7 @@ class Kind(Enum):
     BEFORE = "before"
     """Which step was done last when the named scene was last seen?"""
     COUNT = "count"
-    """How often was the named object seen?"""
+    """How often was the named step done?"""
 
 
 OLD_MEMORY = (Kind.RECALL, Kind.BEFORE, Kind.COUNT)

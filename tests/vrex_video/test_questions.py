@@ -105,10 +105,13 @@ def test_before(asked):
 def test_count(asked):
     answers = Counter()
     for _, rows, question in of(asked, Kind.COUNT):
-        thing = number_in(question.text[2])
-        there = [row[3] == thing for row in rows]
-        onsets = sum(now and not was for was, now in zip([False, *there], there, strict=False))
+        step = number_in(question.text[2])
+        scenes = [row[0] if row[2] == step else None for row in rows]
+        onsets = sum(
+            now is not None and now != was
+            for was, now in zip([None, *scenes], scenes, strict=False)
+        )
         assert word(question.answer[0]) == f"{onsets}x"
-        assert not any(there[-OLD:])
+        assert not any(row[2] == step for row in rows[-OLD:])
         answers[onsets] += 1
     assert len(answers) >= 3

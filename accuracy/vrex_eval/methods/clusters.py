@@ -14,15 +14,21 @@ from vrex import Params
 from vrex_eval.methods.growing import Growing
 
 FAR = 1 << 20
-"""More than any Hamming distance times any number of slots."""
+"""A power of two above any number of slots."""
+NONE = FAR * FAR
+"""Above every distance times FAR; what is left of it past FAR is 0."""
 
 
 class ClusterTables:
     """S tables of clusters, numbered in the order in which they are opened."""
 
-    def __init__(self, params: Params) -> None:
-        """Start empty; the first :meth:`add` tells sizes and device."""
+    def __init__(self, params: Params, *, spreads: bool = False) -> None:
+        """Start empty; the first :meth:`add` tells sizes and device.
+
+        ``spreads``: squares are summed too, for :meth:`variances`.
+        """
         self.params = params
+        self.spreads = spreads
         self.tokens = 0
         """Tokens of the stream so far, sinks included."""
         self.cluster_of = Growing(1)
@@ -41,7 +47,8 @@ class ClusterTables:
         self.sealed = torch.zeros_like(self.clusters)
         """[S] int64: the first of them, which never change any more."""
         slots = (tables, 0)
-        self._opened = torch.zeros(slots, dtype=torch.bool, device=device)
+        self._room = torch.zeros(slots, dtype=torch.int64, device=device)
+        """[S, slots]: how many more may join the slot's cluster; 0 where it has none."""
         self._number = torch.zeros(slots, dtype=torch.int64, device=device)
         self._bits = torch.zeros(*slots, p.n_hyperplanes, device=device)
         self._hash_sums = torch.zeros(*slots, width, device=device)
@@ -55,77 +62,103 @@ class ClusterTables:
         """
         if not self._started:
             self._start(keys)
-        tokens, window = keys.shape[1], self._opened.shape[1]
+        tokens, window = keys.shape[1], self._room.shape[1]
+        sinks = min(tokens, max(0, self.params.n_sinks - self.tokens))
         self._make_room(tokens)
         self._slide_in(hashed)
-        distances = self._distances(self._bits[:, -tokens:]).long()
-        number = torch.full(keys.shape[:2], -1, dtype=torch.int64, device=keys.device)
-        for t in range(max(0, self.params.n_sinks - self.tokens), tokens):
-            if self.params.cluster_bits == "mean":
-                distances = self._distances(self._bits[:, -tokens:]).long()
-            number[:, t] = self._place(window + t, distances[:, t], keys[:, t], hashed[:, t])
+        slot = torch.arange(window, window + tokens, device=keys.device).expand(keys.shape[:2])
+        if sinks < tokens:
+            placed = self._place(window + sinks, hashed[:, sinks:])
+            slot = torch.cat([slot[:, :sinks], placed], 1)
+        number = self._count(window, slot, keys, sinks)
         self.cluster_of.append(number)
         self._slide_out()
         self.tokens += tokens
         self._seal()
 
-    def _distances(self, bits: Tensor) -> Tensor:
-        """Return Hamming distances of ``bits`` [S, t, N_hp] (+-1) to all slots, [S, t, slots]."""
-        return (self.params.n_hyperplanes - bits @ self._bits.mT) / 2
+    def _slide_in(self, hashed: Tensor) -> None:
+        """Put a frame's tokens behind the window's; none has opened a cluster yet."""
+        shape = hashed.shape[:2]
+        self._room = torch.cat([self._room, self._room.new_zeros(shape)], 1)
+        self._number = torch.cat([self._number, self._number.new_zeros(shape)], 1)
+        self._bits = torch.cat([self._bits, self._signs(hashed)], 1)
+        if self.params.cluster_bits == "mean":
+            self._hash_sums = torch.cat([self._hash_sums, hashed], 1)
+
+    def _slide_out(self) -> None:
+        latest = slice(-self.params.join_window, None)
+        self._room, self._number = self._room[:, latest], self._number[:, latest]
+        self._bits, self._hash_sums = self._bits[:, latest], self._hash_sums[:, latest]
 
     def _signs(self, keys: Tensor) -> Tensor:
         return torch.where(keys @ self.planes.T > 0, 1.0, -1.0)
 
-    def _slide_in(self, hashed: Tensor) -> None:
-        """Put a frame's tokens behind the window's; none has opened a cluster yet."""
-        shape = hashed.shape[:2]
-        self._opened = torch.cat([self._opened, self._opened.new_zeros(shape)], 1)
-        self._number = torch.cat([self._number, self._number.new_zeros(shape)], 1)
-        self._bits = torch.cat([self._bits, self._signs(hashed)], 1)
-        self._hash_sums = torch.cat([self._hash_sums, hashed], 1)
+    def _order(self, first: int, last: int) -> Tensor:
+        """Return how slots ``first`` to ``last`` rank all slots, [S, t, slots].
 
-    def _slide_out(self) -> None:
-        latest = slice(-self.params.join_window, None)
-        self._opened, self._number = self._opened[:, latest], self._number[:, latest]
-        self._bits, self._hash_sums = self._bits[:, latest], self._hash_sums[:, latest]
-
-    def _place(self, own: int, distance: Tensor, key: Tensor, hashed: Tensor) -> Tensor:
-        """Put the token of slot ``own`` into its cluster; return the clusters' numbers, [S].
-
-        ``distance`` [S, slots] integers, ``key`` and ``hashed`` [S, w]. Ties go to the earliest
-        slot, which has the lowest number. The own slot has no cluster yet: it cannot be joined.
+        The least is the best match: by distance, then by slot, and so by number; ``NONE`` and
+        more is a slot that they cannot join. Their own and later ones have no cluster yet.
         """
-        p = self.params
-        reach = slice(max(0, own - p.join_window), own + 1)
-        number = self._number[:, reach]
-        size = self.counts.gather(1, number)
-        near = distance[:, reach]
-        joinable = self._opened[:, reach] & (size < p.cluster_cap) & (near < p.hamming_threshold)
-        order = near * FAR + torch.arange(reach.start, reach.stop, device=near.device)
-        best = torch.where(joinable, order, FAR * FAR).amin(1)
-        joins = best < FAR * FAR
-        slot = torch.where(joins, best % FAR, own)[:, None]
-        chosen = torch.where(joins, self._number.gather(1, slot)[:, 0], self.clusters)
-        self._opened[:, own] = ~joins
-        self._number[:, own] = chosen
-        self.clusters = self.clusters + (~joins).long()
-        self.counts.scatter_add_(1, chosen[:, None], torch.ones_like(chosen)[:, None])
-        of_key = chosen[:, None, None].expand(-1, 1, key.shape[1])
-        self.sums.scatter_add_(1, of_key, key[:, None])
-        self.squares.scatter_add_(1, chosen[:, None], key.square().sum(1, keepdim=True))
-        if p.cluster_bits == "mean":
-            self._rehash(slot, joins, chosen, hashed)
-        return chosen
+        p, bits = self.params, self._bits
+        own = torch.arange(first, last + 1, device=bits.device)
+        distance = ((p.n_hyperplanes - bits[:, first : last + 1] @ bits.mT) / 2).long()
+        slots = torch.arange(bits.shape[1], device=bits.device)
+        out = (slots < own[:, None] - p.join_window) | (distance >= p.hamming_threshold)
+        return torch.where(out, NONE + own[:, None], distance * FAR + slots)
 
-    def _rehash(self, slot: Tensor, joins: Tensor, chosen: Tensor, hashed: Tensor) -> None:
+    def _place(self, first: int, hashed: Tensor) -> Tensor:
+        """Put the tokens of slots ``first`` on into clusters, one after the other.
+
+        ``hashed`` [S, t, w] are their keys. Return the slots of the tokens that opened the
+        clusters, [S, t].
+        """
+        p, tokens = self.params, hashed.shape[1]
+        order = self._order(first, first + tokens - 1)
+        slots = []
+        for t in range(tokens):
+            own = first + t
+            if p.cluster_bits == "mean":
+                order[:, t : t + 1] = self._order(own, own)
+            # Without a cluster to join the least is NONE + own: it opens one in its own slot.
+            best = order[:, t].masked_fill(self._room == 0, NONE + own).amin(1)
+            opens, slot = best >= NONE, (best % FAR)[:, None]
+            self._room.scatter_add_(1, slot, opens[:, None] * p.cluster_cap - 1)
+            if p.cluster_bits == "mean":
+                self._rehash(slot, opens, hashed[:, t])
+            slots.append(slot)
+        return torch.cat(slots, 1)
+
+    def _rehash(self, slot: Tensor, opens: Tensor, hashed: Tensor) -> None:
         """Give the clusters that were joined the bits of their mean hashed key."""
         of_sum = slot[:, :, None].expand(-1, 1, hashed.shape[1])
-        added = torch.where(joins[:, None], hashed, 0.0)
+        added = hashed.masked_fill(opens[:, None], 0.0)
         self._hash_sums.scatter_add_(1, of_sum, added[:, None])
-        size = self.counts.gather(1, chosen[:, None])
+        size = self.params.cluster_cap - self._room.gather(1, slot)
         bits = self._signs(self._hash_sums.gather(1, of_sum)[:, 0] / size)
         of_bits = slot[:, :, None].expand(-1, 1, bits.shape[1])
         self._bits.scatter_(1, of_bits, bits[:, None])
+
+    def _count(self, window: int, slot: Tensor, keys: Tensor, sinks: int) -> Tensor:
+        """Add a frame's keys to the clusters that slots ``slot`` [S, T] opened.
+
+        The frame's own slots begin at ``window``. Return the clusters' numbers, [S, T]; -1: a sink.
+        """
+        opened = slot == torch.arange(window, window + slot.shape[1], device=slot.device)
+        opened[:, :sinks] = False
+        self._number[:, window:] = self.clusters[:, None] + opened.cumsum(1) - 1
+        self.clusters = self.clusters + opened.sum(1)
+        number = self._number.gather(1, slot)
+        members = torch.ones_like(number)
+        members[:, :sinks], number[:, :sinks] = 0, 0
+        self.counts.scatter_add_(1, number, members)
+        squares = keys.square().sum(2) if self.spreads else None
+        for t in range(sinks, slot.shape[1]):  # One by one: float32 sums in the order of arrival.
+            chosen = number[:, t : t + 1]
+            self.sums.scatter_add_(1, chosen[:, :, None].expand_as(keys[:, :1]), keys[:, t : t + 1])
+            if squares is not None:
+                self.squares.scatter_add_(1, chosen, squares[:, t : t + 1])
+        number[:, :sinks] = -1
+        return number
 
     def _make_room(self, tokens: int) -> None:
         """Have room for a frame that opens ``tokens`` clusters; look at the device rarely."""

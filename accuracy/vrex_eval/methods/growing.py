@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 class Growing:
-    """A tensor that grows along one dimension; room is doubled when it runs out."""
+    """A tensor that grows along one dimension; a quarter more room when it runs out."""
 
     def __init__(self, dim: int) -> None:
         """Start empty; the first :meth:`append` tells shape, dtype and device."""
@@ -19,7 +19,7 @@ class Growing:
         if self._room is None:
             self._room = new.new_empty(self._shape(new, max(64, count)))
         elif self.length + count > self._room.shape[self.dim]:
-            more = max(self._room.shape[self.dim], count)
+            more = max(self._room.shape[self.dim] // 4, count)
             self._room = torch.cat([self._room, new.new_empty(self._shape(new, more))], self.dim)
         self._room.narrow(self.dim, self.length, count).copy_(new)
         self.length += count

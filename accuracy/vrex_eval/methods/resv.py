@@ -107,7 +107,7 @@ class ReSVCache(SelectingCache):
     def __init__(self, method: ReSV) -> None:
         """Start empty."""
         super().__init__(method)
-        self.tables = ClusterTables(method.params)
+        self.tables = ClusterTables(method.params, spreads=method.moment != 0)
         self.last: Rows | None = None
         """Of the last step that chose, for tests and figures."""
 
