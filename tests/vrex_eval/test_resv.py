@@ -7,6 +7,7 @@ from resv_ref import ReSV
 from vrex import MODES, Params, UserError
 from vrex_eval.methods import make
 from vrex_eval.methods.attention import rows
+from vrex_eval.methods.oaken import quantise
 from vrex_eval.methods.resv import ReSV as Batched
 from vrex_eval.methods.resv import ReSVCache
 
@@ -120,3 +121,19 @@ def test_exact_refuses_what_hardware_does_not_do():
         make("resv_exact:cluster_scope=per_layer")
     with pytest.raises(UserError, match="exact picks at both"):
         make("resv_exact:stage=text")
+
+
+def test_four_bits_select_the_same_and_read_a_third(steps):
+    """Clusters are made of the keys before they are rounded; attention is that of what is kept."""
+    plain, rounded = (
+        Batched(name="resv", params=SMALL, kv_bits=bits).layer(0, 6) for bits in (16, 4)
+    )
+    for step in steps:
+        one, other = plain.attend(step), rounded.attend(step)
+        assert torch.equal(one.read, other.read)
+        assert torch.equal(one.keep, other.keep) if one.keep is not None else other.keep is None
+    assert other.token_cost == pytest.approx((4 * 16 + 6 + 2 * 2 * 16) / (16 * 16))
+    assert torch.equal(rounded.store.keys(), quantise(plain.store.keys(), 1))
+    assert not torch.equal(one.out, other.out)
+    with pytest.raises(UserError, match="kv_bits is 5"):
+        Batched(name="resv", kv_bits=5)

@@ -12,6 +12,8 @@ from vrex_eval.methods.selecting import Choice, Selecting, SelectingCache, requi
 BF16_BITS = 16
 LEVELS = 15
 INDEX_BITS = 6
+OUTLIERS = 1 / 16
+"""Share of a vector's elements that are stored apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,7 @@ class Oaken(Selecting):
 
     sinks: int = 0
     recent: int = 0
-    budget: float = 1 / 16
+    budget: float = OUTLIERS
     """Share of a vector's elements that are outliers, 0 to 1."""
 
     def __post_init__(self) -> None:
@@ -51,11 +53,15 @@ class OakenCache(SelectingCache):
 
     def stored(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Return keys and values as they come back from 4 bits."""
-        d = k.shape[-1]
-        outliers = round(self.method.budget * d)
-        ranges = 2 * BF16_BITS * (2 if outliers else 1)
-        self.token_cost = (4 * d + INDEX_BITS * outliers + ranges) / (BF16_BITS * d)
+        outliers = round(self.method.budget * k.shape[-1])
+        self.token_cost = cost(k.shape[-1], outliers)
         return quantise(k, outliers), quantise(v, outliers)
+
+
+def cost(d: int, outliers: int) -> float:
+    """Return the bytes of a vector of ``d`` elements in 4 bits, as a share of those in BF16."""
+    ranges = 2 * BF16_BITS * (2 if outliers else 1)
+    return (4 * d + INDEX_BITS * outliers + ranges) / (BF16_BITS * d)
 
 
 def quantise(x: Tensor, outliers: int) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from resv_ref import numerics, wicsum
 from vrex import MODES, Params, UserError
 from vrex_eval.method import LayerCache, Stage, Step
+from vrex_eval.methods import oaken
 from vrex_eval.methods.attention import by_head, rows
 from vrex_eval.methods.clusters import ClusterTables
 from vrex_eval.methods.selecting import Choice, Selecting, SelectingCache
@@ -33,6 +34,9 @@ class ReSV(Selecting):
     moment: float = 0.0
     """How much of a cluster's spread its score gets: with 1, half the variance that a normal
     spread of its keys gives the logits, one number a cluster. Ours, not the paper's."""
+    kv_bits: int = 16
+    """16, or 4: keys and values are stored and read as :mod:`~vrex_eval.methods.oaken` has them;
+    clusters are made of the keys before. Ours: the two save different things."""
     text_changes: tuple[tuple[str, object], ...] = ()
     """What of :data:`SELECTING` differs at the text stage: names and values."""
 
@@ -45,6 +49,8 @@ class ReSV(Selecting):
             changes = (*self.text_changes, ("wicsum_ratio", self.text_budget))
             object.__setattr__(self, "text_changes", changes)
         self.params_at(Stage.TEXT)
+        if self.kv_bits not in (4, 16):
+            raise UserError(f"method {self.name}: kv_bits is {self.kv_bits!r}: it must be 4 or 16")
         object.__setattr__(self, "budget", self.params.wicsum_ratio)
         object.__setattr__(self, "sinks", self.params.n_sinks)
         object.__setattr__(self, "recent", self.params.recent_window)
@@ -110,6 +116,14 @@ class ReSVCache(SelectingCache):
         self.tables = ClusterTables(method.params, spreads=method.moment != 0)
         self.last: Rows | None = None
         """Of the last step that chose, for tests and figures."""
+
+    def stored(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Return keys and values as the cache holds them."""
+        if self.method.kv_bits == 16:
+            return k, v
+        outliers = round(oaken.OUTLIERS * k.shape[-1])
+        self.token_cost = oaken.cost(k.shape[-1], outliers)
+        return oaken.quantise(k, outliers), oaken.quantise(v, outliers)
 
     def note(self, step: Step) -> None:
         """Cluster the new keys."""
