@@ -1,5 +1,7 @@
 """The batched ReSV selects what the float reference selects, and the exact one is the exact one."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -137,3 +139,19 @@ def test_four_bits_select_the_same_and_read_a_third(steps):
     assert not torch.equal(one.out, other.out)
     with pytest.raises(UserError, match="kv_bits is 5"):
         Batched(name="resv", kv_bits=5)
+
+
+def test_a_head_has_the_temperature_of_its_spread(steps):
+    """Scores that are four times as far apart select the same: no one temperature does that."""
+
+    def sharper(step, factor):
+        return dataclasses.replace(step, q=step.q * factor)
+
+    kept = []
+    for factor in (1.0, 4.0):
+        cache = Batched(name="resv", params=SMALL, head_spread=1.0).layer(0, 6)
+        kept.append([cache.attend(sharper(step, factor)).keep for step in steps])
+    assert all(a is b is None or torch.equal(a, b) for a, b in zip(*kept, strict=True))
+    plain = Batched(name="resv", params=SMALL).layer(0, 6)
+    own = [plain.attend(step).keep for step in steps]
+    assert any(a is not None and not torch.equal(a, b) for a, b in zip(own, kept[0], strict=True))

@@ -95,7 +95,17 @@ def parse(spec: str) -> tuple[Entry, dict[str, Any]]:
     entry = METHODS[name]
     known = [field for field in _fields(entry) if field not in ("name", "params")]
     if "params" in _fields(entry):
-        known = ["budget", "text_budget", "stage", "mode", "moment", "kv_bits", *PARAMS, *TEXT]
+        known = [
+            "budget",
+            "text_budget",
+            "stage",
+            "mode",
+            "moment",
+            "head_spread",
+            "kv_bits",
+            *PARAMS,
+            *TEXT,
+        ]
     changes = {}
     for text in filter(None, rest.split(",")):
         key, equals, value = text.partition("=")

@@ -34,6 +34,10 @@ class ReSV(Selecting):
     moment: float = 0.0
     """How much of a cluster's spread its score gets: with 1, half the variance that a normal
     spread of its keys gives the logits, one number a cluster. Ours, not the paper's."""
+    head_spread: float = 0.0
+    """Standard deviation to which each query head's scores are brought, over a step's tokens and
+    clusters, by a temperature of its own: the nearest power of two that ``score_temperature`` can
+    be. 0: one temperature for all. Ours, a study of what a temperature per head would bring."""
     kv_bits: int = 16
     """16, or 4: keys and values are stored and read as :mod:`~vrex_eval.methods.oaken` has them;
     clusters are made of the keys before. Ours: the two save different things."""
@@ -170,6 +174,8 @@ class ReSVCache(SelectingCache):
             scores = scores + self.method.moment / 2 * norms * spread
         live = torch.arange(most, device=q.device) < scored[:, :, None]
         every = live[:, :, None].expand(scores.shape)
+        if self.method.head_spread:
+            scores = scores / self._temperatures(scores, every, step.q.shape[1])
         # NaN has weight 0 and takes no part in a row's maximum: what a cluster that is not there
         # should do. Below every weight, it comes last, and its count is 0.
         weights = numerics.weights_float(scores.masked_fill(~every, math.nan), params)
@@ -178,6 +184,17 @@ class ReSVCache(SelectingCache):
         of_rows = counts[:, :, None].expand(scores.shape).flatten(0, 2)
         selected = wicsum.select(ranked, of_rows, params).reshape(scores.shape) & every
         return Rows(weights=weights, selected=selected, scored=scored)
+
+    def _temperatures(self, scores: Tensor, every: Tensor, tokens: int) -> Tensor:
+        """Return each row's temperature, [B, Hkv, R, 1]: that of its query head."""
+        of_heads = [x.unflatten(2, (-1, tokens)) for x in (scores, every)]
+        there = of_heads[1].sum((3, 4), keepdim=True).clamp(min=1)
+        mean = of_heads[0].masked_fill(~of_heads[1], 0).sum((3, 4), keepdim=True) / there
+        squares = (of_heads[0] - mean).masked_fill(~of_heads[1], 0).square()
+        deviation = (squares.sum((3, 4), keepdim=True) / there).sqrt()
+        exponent = (deviation / self.method.head_spread).log2().round().clamp(-4, 4)
+        exponent = exponent.where(deviation > 0, 0)
+        return exponent.exp2().expand(-1, -1, -1, tokens, -1).flatten(2, 3)
 
 
 def queries(step: Step, params: Params) -> Tensor:
