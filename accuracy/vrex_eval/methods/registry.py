@@ -37,6 +37,8 @@ class Entry:
 
 TEXT = {f"text_{name}": name for name in SELECTING}
 """ReSV's parameters at the text stage, by the names that a spec uses."""
+STUDIED = ("moment", "head_spread", "kv_bits")
+"""Settings of ReSV that no reference has."""
 PAPER, RECOMMENDED = {"params": MODES["paper"]}, {"params": MODES["recommended"]}
 METHODS = {
     "full": Entry(make=Full),
@@ -95,17 +97,7 @@ def parse(spec: str) -> tuple[Entry, dict[str, Any]]:
     entry = METHODS[name]
     known = [field for field in _fields(entry) if field not in ("name", "params")]
     if "params" in _fields(entry):
-        known = [
-            "budget",
-            "text_budget",
-            "stage",
-            "mode",
-            "moment",
-            "head_spread",
-            "kv_bits",
-            *PARAMS,
-            *TEXT,
-        ]
+        known = ["budget", "text_budget", "stage", "mode", *STUDIED, *PARAMS, *TEXT]
     changes = {}
     for text in filter(None, rest.split(",")):
         key, equals, value = text.partition("=")
