@@ -5,6 +5,7 @@ it, head by head: row g * T + t is token t of the group's head g.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -45,16 +46,36 @@ def visible(
     return torch.cat([before, causal.expand(*shape, tokens)], -1)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, keep: Tensor | None) -> Tensor:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stand:
+    """Means that stand for tokens that are not read; C of them."""
+
+    k: Tensor
+    """[B, Hkv, C, d]: mean keys."""
+    v: Tensor
+    """[B, Hkv, C, d]: mean values."""
+    tokens: Tensor
+    """[B, Hkv, C]: how many tokens each stands for; 0: it is not attended."""
+
+
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, keep: Tensor | None, stand: Stand | None = None
+) -> Tensor:
     """Return softmax attention, [B, T, Hq, d] in the queries' dtype.
 
     ``q`` [B, T, Hq, d] are a chunk's queries, ``k`` and ``v`` [B, Hkv, past + T, d] the cache with
-    the chunk at its end, ``keep`` as in :func:`visible`.
+    the chunk at its end, ``keep`` as in :func:`visible`. A mean of ``stand`` has the weight of as
+    many tokens as it stands for.
     """
     tokens, kv_heads = q.shape[1], k.shape[1]
     past = k.shape[2] - tokens
     mask = visible(keep, past, tokens, q.shape[2] // kv_heads, q.device)
     of_rows = rows(q, kv_heads)
+    if stand is not None:
+        bias = stand.tokens.log().to(q.dtype)[:, :, None].expand(*of_rows.shape[:3], -1)
+        zeros = torch.zeros_like(mask, dtype=q.dtype).masked_fill(~mask, -math.inf)
+        mask = torch.cat([bias, zeros.expand(*of_rows.shape[:3], -1)], -1)
+        k, v = torch.cat([stand.k, k], 2), torch.cat([stand.v, v], 2)
     out = scaled_dot_product_attention(of_rows, k, v, attn_mask=mask)
     return from_rows(out, tokens)
 

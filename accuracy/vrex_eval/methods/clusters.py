@@ -35,12 +35,12 @@ class ClusterTables:
         """[S, N] int64: each token's cluster; -1: a sink."""
         self._started = False
 
-    def _start(self, keys: Tensor) -> None:
-        tables, width = keys.shape[0], keys.shape[2]
+    def _start(self, keys: Tensor, hashed: Tensor) -> None:
+        tables, width = keys.shape[0], hashed.shape[2]
         p, device = self.params, keys.device
         self.planes = draw_hyperplanes(p.n_hyperplanes, width).float().to(device)
         self.counts = torch.zeros(tables, 64, dtype=torch.int64, device=device)
-        self.sums = torch.zeros(tables, 64, width, device=device)
+        self.sums = torch.zeros(tables, 64, keys.shape[2], device=device)
         self.squares = torch.zeros(tables, 64, device=device)
         self.clusters = torch.zeros(tables, dtype=torch.int64, device=device)
         """[S] int64: clusters of each table, open ones included."""
@@ -56,12 +56,12 @@ class ClusterTables:
         self._started = True
 
     def add(self, keys: Tensor, hashed: Tensor) -> None:
-        """Store a frame: ``keys`` [S, T, w] make the means, ``hashed`` [S, T, w] the bits.
+        """Store a frame: ``keys`` [S, T, w] make the means, ``hashed`` [S, T, w'] the bits.
 
-        Both float32, already rounded to BF16.
+        Both float32, already rounded to BF16. What else has a mean lies behind the keys.
         """
         if not self._started:
-            self._start(keys)
+            self._start(keys, hashed)
         tokens, window = keys.shape[1], self._room.shape[1]
         sinks = min(tokens, max(0, self.params.n_sinks - self.tokens))
         self._make_room(tokens)

@@ -37,7 +37,7 @@ class Entry:
 
 TEXT = {f"text_{name}": name for name in SELECTING}
 """ReSV's parameters at the text stage, by the names that a spec uses."""
-STUDIED = ("moment", "head_spread", "kv_bits")
+STUDIED = ("estimate", "moment", "head_spread", "kv_bits")
 """Settings of ReSV that no reference has."""
 PAPER, RECOMMENDED = {"params": MODES["paper"]}, {"params": MODES["recommended"]}
 METHODS = {

@@ -10,7 +10,7 @@ from resv_ref import numerics, wicsum
 from vrex import MODES, Params, UserError
 from vrex_eval.method import LayerCache, Stage, Step
 from vrex_eval.methods import oaken
-from vrex_eval.methods.attention import by_head, rows
+from vrex_eval.methods.attention import Stand, by_head, rows
 from vrex_eval.methods.clusters import ClusterTables
 from vrex_eval.methods.selecting import Choice, Selecting, SelectingCache
 
@@ -34,6 +34,9 @@ class ReSV(Selecting):
     moment: float = 0.0
     """How much of a cluster's spread its score gets: with 1, half the variance that a normal
     spread of its keys gives the logits, one number a cluster. Ours, not the paper's."""
+    estimate: bool = False
+    """Whether the mean key and value of a cluster that is not selected stand for its tokens, with
+    their weight. The mean values are read as well. Ours, not the paper's."""
     head_spread: float = 0.0
     """Standard deviation to which each query head's scores are brought, over a step's tokens and
     clusters, by a temperature of its own: the nearest power of two that ``score_temperature`` can
@@ -53,6 +56,10 @@ class ReSV(Selecting):
             changes = (*self.text_changes, ("wicsum_ratio", self.text_budget))
             object.__setattr__(self, "text_changes", changes)
         self.params_at(Stage.TEXT)
+        if self.estimate and (self.moment or self.params.cluster_scope == "per_layer"):
+            raise UserError(
+                f"method {self.name}: estimate works with a table a head and without moment"
+            )
         if self.kv_bits not in (4, 16):
             raise UserError(f"method {self.name}: kv_bits is {self.kv_bits!r}: it must be 4 or 16")
         object.__setattr__(self, "budget", self.params.wicsum_ratio)
@@ -132,7 +139,10 @@ class ReSVCache(SelectingCache):
     def note(self, step: Step) -> None:
         """Cluster the new keys."""
         hashed = step.k_plain if self.method.params.hash_keys == "pre_rope" else step.k
-        self.tables.add(self._tabled(step.k), self._tabled(hashed))
+        keys = self._tabled(step.k)
+        if self.method.estimate:
+            keys = torch.cat([keys, self._tabled(step.v)], -1)
+        self.tables.add(keys, self._tabled(hashed))
 
     def _tabled(self, keys: Tensor) -> Tensor:
         """Return keys [B, T, Hkv, d] as the tables' [S, T, w], float32 of BF16's values."""
@@ -154,7 +164,27 @@ class ReSVCache(SelectingCache):
         # A column of False for tokens that are in no scored cluster.
         chosen = torch.nn.functional.pad(chosen, (0, 1))
         selected = chosen.gather(2, torch.where(always, most, cluster_of))
-        return Choice(selected=selected, always=always, overhead=scored / 2)
+        if not self.method.estimate:
+            return Choice(selected=selected, always=always, overhead=scored / 2)
+        stand = self._stand(self.last.selected.any(2), scored, batch, heads)
+        return Choice(selected=selected, always=always, overhead=scored, stand=stand)
+
+    def _stand(self, chosen: Tensor, scored: Tensor, batch: int, heads: int) -> Stand:
+        """Return the means of the scored clusters that are not ``chosen`` [B, Hkv, C]."""
+        most = chosen.shape[2]
+        live = torch.arange(most, device=chosen.device) < scored[:, :, None]
+        counts = self._of_heads(self.tables.counts[:, :most], batch, heads)
+        k, v = self._of_heads(self.tables.means(most), batch, heads).chunk(2, -1)
+        return Stand(
+            k=k,
+            v=v,
+            tokens=counts * (live & ~chosen),
+        )
+
+    def _width(self, step: Step) -> int:
+        """Return the width of a table's keys."""
+        heads = step.k.shape[2] if self.method.params.cluster_scope == "per_layer" else 1
+        return heads * step.k.shape[3]
 
     def _of_heads(self, x: Tensor, batch: int, heads: int) -> Tensor:
         """Return what each KV head's table has, [S, ...] to [B, Hkv, ...]."""
@@ -164,7 +194,8 @@ class ReSVCache(SelectingCache):
         params, d = self.method.params_at(step.stage), step.k.shape[-1]
         batch, heads = scored.shape
         q = rows(queries(step, params).bfloat16().float(), heads)
-        means = self.tables.means(most).unflatten(2, (-1, d)).transpose(1, 2)
+        means = self.tables.means(most)[..., : self._width(step)]
+        means = means.unflatten(2, (-1, d)).transpose(1, 2)
         if params.cluster_scope == "per_head":
             means = means.flatten(0, 1).unflatten(0, (batch, heads))
         scores = q @ means.mT / math.sqrt(d)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vrex import UserError
 from vrex_eval.method import Attended, LayerCache, Stage, Step
-from vrex_eval.methods.attention import attend, by_head
+from vrex_eval.methods.attention import Stand, attend, by_head
 from vrex_eval.methods.growing import KVStore
 
 STAGES = {"both": frozenset(Stage), "frame": {Stage.FRAME}, "text": {Stage.TEXT}}
@@ -26,6 +26,8 @@ class Choice:
     """bool, broadcastable to [B, Hkv, past]: what is attended without being picked."""
     overhead: Tensor | float
     """Broadcastable to [B, Hkv]: what was read to pick, in tokens' worth of K and V."""
+    stand: Stand | None = None
+    """What stands for the tokens that are not read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,17 +123,18 @@ class SelectingCache(ABC):
     def _attended(self, step: Step, past: int, choice: Choice | None) -> Attended:
         heads = (step.k.shape[0], step.k.shape[2])
         if choice is None:
-            keep = None
+            keep = stand = None
             read = torch.full(heads, past, device=step.k.device)
             fetched = (read - self.method.sinks - self.method.recent).clamp(min=0)
             overhead = torch.zeros(heads, device=step.k.device)
         else:
+            stand = choice.stand
             keep = (choice.selected | choice.always).expand(*heads, past)
             read = keep.sum(-1)
             fetched = (choice.selected & ~choice.always).expand(*heads, past).sum(-1)
             overhead = torch.as_tensor(choice.overhead, device=step.k.device).expand(heads)
         return Attended(
-            out=attend(step.q, self.store.keys(), self.store.values(), keep),
+            out=attend(step.q, self.store.keys(), self.store.values(), keep, stand),
             past=past,
             read=read,
             fetched=fetched,
