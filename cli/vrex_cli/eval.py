@@ -59,7 +59,13 @@ if TYPE_CHECKING:
     show_default=True,
 )
 @click.option("--streams", type=int, default=32, show_default=True)
-@click.option("--batch", type=int, default=8, show_default=True, help="Streams watched at once.")
+@click.option(
+    "--batch",
+    type=int,
+    default=8,
+    show_default=True,
+    help="Streams watched at once; of longer ones than 4,096 tokens fewer.",
+)
 @click.option("--sinks", type=int, help="First tokens always attended, in all methods.")
 @click.option("--recent", type=int, help="Latest tokens always attended, in all methods.")
 @click.option(

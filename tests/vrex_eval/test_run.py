@@ -195,3 +195,11 @@ def test_ablation_has_its_table(tmp_path):
     evaluate([TinyBenchmark()], Settings(methods=("full",), ablation=True, **SMALL), tmp_path)
     assert "+ cap of 16" in (tmp_path / "tables.md").read_text()
     assert tables.table(["a"], [["1"]]) == "| a |\n| --- |\n| 1 |"
+
+
+def test_longer_streams_go_in_smaller_batches(monkeypatch, tmp_path):
+    monkeypatch.setattr(run, "BATCHED", 30)
+    settings = Settings(contexts=(20, 30, 60, 900), streams=4, batch=4)
+    jobs = run._pending([TinyBenchmark(0)], [make("full")], settings, Folder(tmp_path, {}))
+    sizes = [(job.context, job.count) for job in jobs]
+    assert sizes == [(20, 4), (30, 4), *[(60, 2)] * 2, *[(900, 1)] * 4]
