@@ -99,6 +99,8 @@ class ReSV:
         v: Tensor | None = None,
         k_hash: Tensor | None = None,
         q_retrieve: Tensor | None = None,
+        *,
+        text: bool = False,
     ) -> Selection:
         """Score the clusters with one frame's queries, store its keys, and attend.
 
@@ -107,7 +109,8 @@ class ReSV:
         has the shape of ``k`` and is needed for attention alone: it is given in every frame, or
         attention ends with the first one that lacks it. ``k_hash``, as ``k`` but before RoPE, is
         needed where ``hash_keys`` is pre_rope; ``q_retrieve``, as ``q``, where ``query`` is
-        previous_layer.
+        previous_layer. ``text``: the tokens are those of a question or an answer, whose rows have
+        a floor and a cap of their own (:meth:`~vrex.Params.at`).
 
         Attention takes ``q``, whatever the queries that score. Raises :class:`ValueError` for a
         tensor that is missing, in an earlier frame too, or has the wrong shape.
@@ -119,7 +122,7 @@ class ReSV:
         if v is not None and self.stored and self._cache is None:
             raise ValueError("v is missing in an earlier frame: give it in every frame or in none")
         self._begin(q.shape[1], k.shape[1], q.shape[2])
-        selection = self._retrieve(_bfloat16(queries), k.shape[1])
+        selection = self._retrieve(_bfloat16(queries), k.shape[1], self.params.at(text=text))
         before = self._before(selection["tokens"], selection["resident"])
         bits, cluster = self._store(_bfloat16(k), _bfloat16(hashed), v)
         attention = self._attend(_bfloat16(q), before)
@@ -175,20 +178,20 @@ class ReSV:
             raise ValueError("there are no hyperplanes before the first step")
         return self.hyperplanes
 
-    def _retrieve(self, queries: Tensor, kv_heads: int) -> dict[str, Any]:
-        """Score and threshold every row, unite the rows of each KV head."""
+    def _retrieve(self, queries: Tensor, kv_heads: int, params: Params) -> dict[str, Any]:
+        """Score and threshold every row by ``params``, unite the rows of each KV head."""
         tokens, d = queries.shape[0], queries.shape[2]
         tables = [self.tables[head % len(self.tables)] for head in range(kv_heads)]
-        scored = [t.sealed if self.params.attend_recent else len(t) for t in tables]
+        scored = [t.sealed if params.attend_recent else len(t) for t in tables]
         weights, counts, row_selected = [], [], []
         for head, (table, clusters) in enumerate(zip(tables, scored, strict=True)):
             group = queries.unflatten(1, (kv_heads, -1))[:, head].transpose(0, 1)
             means = table.means(clusters).unflatten(1, (-1, d))
             own = means[:, head % means.shape[1]]
             rows = group.reshape(-1, d)
-            of_rows = scoring.weights(rows, own, self.params, self._exact, **self._sizes)
+            of_rows = scoring.weights(rows, own, params, self._exact, **self._sizes)
             of_clusters = table.counts(clusters)
-            chosen = wicsum.select(of_rows, of_clusters, self.params)
+            chosen = wicsum.select(of_rows, of_clusters, params)
             weights.append(of_rows.unflatten(0, (-1, tokens)))
             counts.append(of_clusters[None])
             row_selected.append(chosen.unflatten(0, (-1, tokens)))

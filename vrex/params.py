@@ -65,14 +65,19 @@ class Params:
     """A cluster's bits: its first member's, or those of its mean (float reference only)."""
     query: str = "same_layer"
     """Whose queries score: this layer's, or the previous layer's (``q_retrieve``)."""
+    text_k_min: int | None = None
+    """``k_min`` of the rows of text steps, 1 to 65535; None: ``k_min``."""
+    text_k_max: int | None = None
+    """``k_max`` of the rows of text steps, 1 to 65535; None: ``k_max``."""
 
     def __post_init__(self) -> None:
         """Check every field and cut ``join_window``."""
         self._int("n_hyperplanes", 1, 64)
         self._int("hamming_threshold", 0, 65)
         self._int("k_min", 1, 0xFFFF)
-        if self.k_max is not None:
-            self._int("k_max", 1, 0xFFFF)
+        for name in ("k_max", "text_k_min", "text_k_max"):
+            if getattr(self, name) is not None:
+                self._int(name, 1, 0xFFFF)
         self._int("recent_window", 1, MOST)
         self._int("cluster_cap", 1, 0xFFFF)
         self._int("n_sinks", 0, MOST)
@@ -118,6 +123,16 @@ class Params:
         """``k_max`` as the hardware's 16-bit register takes it."""
         return K_MAX_NONE if self.k_max is None else self.k_max
 
+    def at(self, *, text: bool) -> Self:
+        """Return the parameters by which a step selects: ``k_min`` and ``k_max`` are those of its
+        stage. ``text``: it is one of a question or an answer, not of a frame.
+        """
+        if not text:
+            return self
+        floor = self.k_min if self.text_k_min is None else self.text_k_min
+        cap = self.k_max if self.text_k_max is None else self.text_k_max
+        return self.replace(k_min=floor, k_max=cap)
+
     def replace(self, **changes: Any) -> Self:
         """Return a copy with ``changes``, checked again."""
         _refuse_unknown(changes)
@@ -160,13 +175,17 @@ class Params:
         return cls(**values)
 
 
-NAMES = tuple(f.name for f in dataclasses.fields(Params))
+_FIELDS = tuple(f.name for f in dataclasses.fields(Params))
+NAMES = tuple(name for name in _FIELDS if not name.startswith("text_"))
+"""Parameters of every step."""
+TEXT_NAMES = tuple(name for name in _FIELDS if name.startswith("text_"))
+"""What stands in for some of them at text steps: ``text_NAME`` for NAME."""
 
 
 def _refuse_unknown(values: Mapping[str, Any]) -> None:
-    unknown = sorted(values.keys() - set(NAMES))
+    unknown = sorted(values.keys() - set(_FIELDS))
     if unknown:
-        raise UserError(f"unknown parameter {unknown[0]!r}: known are {', '.join(NAMES)}")
+        raise UserError(f"unknown parameter {unknown[0]!r}: known are {', '.join(_FIELDS)}")
 
 
 MODE_CHANGES: dict[str, dict[str, Any]] = {
@@ -175,6 +194,8 @@ MODE_CHANGES: dict[str, dict[str, Any]] = {
         "wicsum_ratio": 0.3,
         "k_min": 1,
         "k_max": None,
+        "text_k_min": None,
+        "text_k_max": None,
         "hash_keys": "post_rope",
         "hamming_threshold": 7,
         "cluster_cap": 256,
@@ -186,6 +207,8 @@ MODE_CHANGES: dict[str, dict[str, Any]] = {
         "wicsum_ratio": 0.3,
         "k_min": 4,
         "k_max": 16,
+        "text_k_min": None,
+        "text_k_max": None,
         "hash_keys": "pre_rope",
         "hamming_threshold": 5,
         "cluster_cap": 32,
