@@ -69,6 +69,9 @@ class Params:
     """``k_min`` of the rows of text steps, 1 to 65535; None: ``k_min``."""
     text_k_max: int | None = None
     """``k_max`` of the rows of text steps, 1 to 65535; None: ``k_max``."""
+    estimate: bool = False
+    """Let the means of clusters that are not selected stand for their tokens in attention (float
+    and exact references only)."""
 
     def __post_init__(self) -> None:
         """Check every field and cut ``join_window``."""
@@ -87,8 +90,9 @@ class Params:
         self._number("score_temperature", TEMPERATURES[0], TEMPERATURES[-1])
         if self.score_temperature not in TEMPERATURES:
             raise self._bad("score_temperature", "a power of two from 2^-4 to 2^4")
-        if not isinstance(self.attend_recent, bool):
-            raise self._bad("attend_recent", "true or false")
+        for name in ("attend_recent", "estimate"):
+            if not isinstance(getattr(self, name), bool):
+                raise self._bad(name, "true or false")
         for name, choices in (
             ("score_map", SCORE_MAPS),
             ("hash_keys", HASH_KEYS),
@@ -98,6 +102,12 @@ class Params:
         ):
             if getattr(self, name) not in choices:
                 raise self._bad(name, " or ".join(choices))
+        if self.estimate and not (self.attend_recent and self.cluster_scope == "per_head"):
+            raise UserError(
+                f"parameter estimate is True with attend_recent {self.attend_recent} and "
+                f"cluster_scope {self.cluster_scope!r}: it must be False, or attend_recent True "
+                "and cluster_scope 'per_head'"
+            )
 
     def _bad(self, name: str, wanted: str) -> UserError:
         return UserError(f"parameter {name} is {getattr(self, name)!r}: it must be {wanted}")
@@ -157,6 +167,15 @@ class Params:
                     f"parameter {name} is {value!r}: the {engine} engine does not do it, "
                     "run it with --engine float"
                 )
+
+    def require_hardware(self, engine: str) -> None:
+        """Refuse what the hardware does not do; ``engine`` is named in the error."""
+        self.require_exact(engine)
+        if self.estimate:
+            raise UserError(
+                f"parameter estimate is True: the {engine} engine does not do it, run it with "
+                "--engine exact or float"
+            )
 
     def to_json(self) -> str:
         """Return every parameter as a JSON object, keys in the order of the fields."""

@@ -344,9 +344,10 @@ def test_a_picture_that_cannot_be_made_is_refused_before_anything_runs(tmp_path,
 
 
 @pytest.mark.parametrize(
-    "change", [{"score_map": "raw"}, {"attend_recent": False}, {"cluster_bits": "mean"}]
+    "change",
+    [{"score_map": "raw"}, {"attend_recent": False}, {"cluster_bits": "mean"}, {"estimate": True}],
 )
-def test_what_only_the_float_reference_does_is_refused(change):
+def test_what_only_the_references_do_is_refused(change):
     with pytest.raises(UserError, match="the rtl engine does not do it"):
         engine_rtl.run(stream(frames=2), SMALL.replace(**change))
 

@@ -7,6 +7,8 @@ import pytest
 from vrex import MODES, Params, UserError
 from vrex.params import NAMES, TEXT_NAMES
 
+ON = Params(estimate=True)
+
 
 def test_missing_names_take_the_recommended_values():
     assert Params.from_json("{}") == MODES["recommended"]
@@ -106,6 +108,8 @@ def test_every_parameter_has_a_name_and_text_stands_in_for_one():
         ("cluster_scope", "global"),
         ("cluster_bits", "median"),
         ("query", "next_layer"),
+        ("estimate", 1),
+        ("estimate", "true"),
     ],
 )
 def test_out_of_bounds_names_field_and_value(name, value):
@@ -131,6 +135,28 @@ def test_bad_json(text):
 def test_what_only_the_float_reference_does(change):
     with pytest.raises(UserError, match="--engine float"):
         Params(**change).require_exact()
+
+
+@pytest.mark.parametrize("change", [{"attend_recent": False}, {"cluster_scope": "per_layer"}])
+def test_stand_ins_need_sealed_clusters_of_a_head(change):
+    for wrong in (lambda: Params(estimate=True, **change), lambda: ON.replace(**change)):
+        with pytest.raises(UserError, match=r"parameter estimate is True with .* it must be False"):
+            wrong()
+    assert not Params(**change).estimate
+
+
+def test_hardware_refuses_stand_ins_and_what_only_float_does():
+    ON.require_exact()
+    with pytest.raises(UserError, match=r"the rtl engine does not do it, run it with .* exact"):
+        ON.require_hardware("rtl")
+    with pytest.raises(UserError, match=r"the rtl engine does not do it, run it with .* float"):
+        Params(score_map="raw").require_hardware("rtl")
+    Params().require_hardware("rtl")
+
+
+def test_stand_ins_are_off_where_a_file_does_not_name_them():
+    assert not Params.from_json("{}").estimate
+    assert Params.from_json('{"estimate": true}') == ON == Params.from_json(ON.to_json())
 
 
 def test_frozen():
