@@ -8,7 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from resv_ref.numerics import fp32, mean_bf16
+from resv_ref.means import Means
+from resv_ref.numerics import fp32
 from vrex import Params
 
 BITS_MASK = (1 << 64) - 1
@@ -22,8 +23,9 @@ class HCTable:
     and it has fewer than ``cluster_cap`` members: a subset of the open ones, since
     ``join_window`` <= ``recent_window``.
 
-    ``width`` is the length of a key. ``rehash`` is given where a cluster's bits are those of its
-    mean (``cluster_bits`` = mean): it maps a mean key of shape [hash width] to its bits.
+    ``width`` is the length of a key, and of a value; values are needed where ``estimate`` is set,
+    and there alone. ``rehash`` is given where a cluster's bits are those of its mean
+    (``cluster_bits`` = mean): it maps a mean key of shape [hash width] to its bits.
     """
 
     def __init__(
@@ -41,28 +43,36 @@ class HCTable:
         """Tokens in the open clusters."""
         self._rehash = rehash
         self._hash_sums: list[Tensor] = []
-        self._sums = torch.zeros(64, width)
-        self._means = torch.zeros(64, width, dtype=torch.bfloat16)
+        self._keys = Means(width)
+        self._values = Means(width) if params.estimate else None
 
     def __len__(self) -> int:
         """Return how many clusters there are, open ones included."""
         return len(self.members)
 
-    def assign(self, token: int, bits: int, key: Tensor, hashed: Tensor) -> int:
+    def assign(
+        self, token: int, bits: int, key: Tensor, hashed: Tensor, value: Tensor | None = None
+    ) -> int:
         """Put a token into its cluster and return the cluster's number.
 
         The cluster is the nearest joinable one at a distance strictly below
         ``hamming_threshold``, the lowest number on ties; else a new one.
 
         ``token`` is its index in the stream, ``bits`` its hash bits (signed or unsigned),
-        ``key`` [width] fp32 what the mean is made of, ``hashed`` fp32 the key that was hashed.
+        ``key`` [width] fp32 what the mean is made of, ``hashed`` fp32 the key that was hashed,
+        ``value`` [width] fp32, not read unless ``estimate`` is set. Raises ValueError if it is
+        missing there.
         """
+        if self._values is not None and value is None:
+            raise ValueError("value is missing: estimate is set, and needs it of every token")
         bits &= BITS_MASK
         number = self._nearest(token, bits)
         if number is None:
             number = self._open(bits, hashed)
         self.members[number].append(token)
-        self._sums[number] = fp32.add(self._sums[number], key)
+        self._keys.add(number, key)
+        if self._values is not None and value is not None:
+            self._values.add(number, value)
         self.window += 1
         if self._rehash is not None and len(self.members[number]) > 1:
             self._hash_sums[number] = fp32.add(self._hash_sums[number], hashed)
@@ -85,9 +95,6 @@ class HCTable:
 
     def _open(self, bits: int, hashed: Tensor) -> int:
         number = len(self)
-        if number == len(self._sums):
-            self._sums = torch.cat([self._sums, torch.zeros_like(self._sums)])
-            self._means = torch.cat([self._means, torch.zeros_like(self._means)])
         self.bits.append(bits)
         self.members.append([])
         if self._rehash is not None:
@@ -101,22 +108,29 @@ class HCTable:
             self.window -= len(self.members[self.sealed])
             self.sealed += 1
         if self.sealed > first:
-            self._means[first : self.sealed] = self._mean(first, self.sealed)
+            counts = self._counts(first, self.sealed)
+            self._keys.seal(counts)
+            if self._values is not None:
+                self._values.seal(counts)
 
     def counts(self, clusters: int) -> Tensor:
         """Return the token counts of the first ``clusters`` clusters, [clusters] int64."""
-        return torch.tensor([len(m) for m in self.members[:clusters]], dtype=torch.int64)
+        return self._counts(0, clusters)
+
+    def _counts(self, first: int, end: int) -> Tensor:
+        return torch.tensor([len(m) for m in self.members[first:end]], dtype=torch.int64)
 
     def means(self, clusters: int) -> Tensor:
         """Return Key_cluster of the first ``clusters`` clusters, [clusters, width] bfloat16."""
-        if clusters <= self.sealed:
-            return self._means[:clusters]
-        return torch.cat([self._means[: self.sealed], self._mean(self.sealed, clusters)])
+        return self._keys.first(self.counts(clusters))
 
-    def _mean(self, first: int, end: int) -> Tensor:
-        """Return the running sums over their counts, correctly rounded, then to bfloat16."""
-        counts = torch.tensor([len(m) for m in self.members[first:end]])
-        return mean_bf16(self._sums[first:end], counts[:, None])
+    def value_means(self, clusters: int) -> Tensor:
+        """Return Value_cluster of the first ``clusters`` clusters, [clusters, width] bfloat16:
+        their values' means, made as those of keys are. Raises ValueError without ``estimate``.
+        """
+        if self._values is None:
+            raise ValueError("there are no means of values: estimate is not set")
+        return self._values.first(self.counts(clusters))
 
     def tokens(self, clusters: Tensor) -> Tensor:
         """Return the members of the clusters numbered ``clusters``, [n] int64, in that order."""

@@ -50,8 +50,9 @@ def generate(
     """Return a stream of ``frames`` frames of ``tokens`` tokens, the same for the same seed.
 
     ``q_heads`` is a multiple of ``kv_heads``, ``head_dim`` even (RoPE, theta 5e5, halves
-    rotated). The last ``text_steps`` frames are of length 1, their padding NaN. A frame starts a
-    new shot with ``cut_chance``, which is an earlier scene with ``return_chance``.
+    rotated). The last ``text_steps`` frames are of length 1, their padding NaN: text steps where
+    ``tokens`` is more than 1. A frame starts a new shot with ``cut_chance``, which is an earlier
+    scene with ``return_chance``.
     ``logit_deviation`` is the standard deviation of q . k / sqrt(d) where the two have nothing
     to do with each other. The trace has ``q_retrieve`` where ``params.query`` is previous_layer,
     and no hyperplanes.

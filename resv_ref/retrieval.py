@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from resv_ref import scoring, wicsum
+from resv_ref import scoring, stand_ins, wicsum
 from resv_ref.attention import light_attention, softmax_attention
 from resv_ref.cache import KVCache
 from resv_ref.clustering import HCTable
@@ -46,9 +46,12 @@ class Selection:
     resident: list[Tensor]
     """For each KV head the earlier tokens attended without being selected, [n] int64: sinks,
     then the open clusters ascending (left out where they are scored)."""
+    stand: list[Tensor]
+    """For each KV head the clusters whose means stand for their tokens, [n] int64, ascending:
+    those scored and not ``selected`` where ``estimate`` is set, else none."""
     attention: Tensor | None
-    """[T, Hq, d] bfloat16: attention over the sinks, ``tokens``, the open clusters and, causally,
-    the frame itself; None where v was left out."""
+    """[T, Hq, d] bfloat16: attention over the sinks, the means of ``stand``, ``tokens``, the open
+    clusters and, causally, the frame itself; None where v was left out."""
 
 
 class ReSV:
@@ -99,15 +102,19 @@ class ReSV:
         v: Tensor | None = None,
         k_hash: Tensor | None = None,
         q_retrieve: Tensor | None = None,
+        *,
+        text: bool = False,
     ) -> Selection:
         """Score the clusters with one frame's queries, store its keys, and attend.
 
         ``q`` [T, Hq, d], ``k`` [T, Hkv, d] bfloat16 after RoPE, T >= 1, Hkv a divisor of Hq;
         other dtypes are rounded to bfloat16, and what lies on another device is copied. ``v``
         has the shape of ``k`` and is needed for attention alone: it is given in every frame, or
-        attention ends with the first one that lacks it. ``k_hash``, as ``k`` but before RoPE, is
+        attention ends with the first one that lacks it; where ``estimate`` is set it is needed in
+        every frame. ``k_hash``, as ``k`` but before RoPE, is
         needed where ``hash_keys`` is pre_rope; ``q_retrieve``, as ``q``, where ``query`` is
-        previous_layer.
+        previous_layer. ``text``: the tokens are those of a question or an answer, whose rows have
+        a floor and a cap of their own (:meth:`~vrex.Params.at`).
 
         Attention takes ``q``, whatever the queries that score. Raises :class:`ValueError` for a
         tensor that is missing, in an earlier frame too, or has the wrong shape.
@@ -115,14 +122,16 @@ class ReSV:
         hashed = self._wanted("k_hash", k_hash) if self.params.hash_keys == "pre_rope" else k
         previous = self.params.query == "previous_layer"
         queries = self._wanted("q_retrieve", q_retrieve) if previous else q
+        if self.params.estimate:
+            self._wanted("v", v)
         _check_shapes(q, k, {"v": v, "k_hash": hashed, "q_retrieve": queries})
         if v is not None and self.stored and self._cache is None:
             raise ValueError("v is missing in an earlier frame: give it in every frame or in none")
         self._begin(q.shape[1], k.shape[1], q.shape[2])
-        selection = self._retrieve(_bfloat16(queries), k.shape[1])
+        selection = self._retrieve(_bfloat16(queries), k.shape[1], self.params.at(text=text))
         before = self._before(selection["tokens"], selection["resident"])
         bits, cluster = self._store(_bfloat16(k), _bfloat16(hashed), v)
-        attention = self._attend(_bfloat16(q), before)
+        attention = self._attend(_bfloat16(q), before, selection["stand"])
         return Selection(hash_bits=bits, cluster=cluster, attention=attention, **selection)
 
     def store(
@@ -132,6 +141,8 @@ class ReSV:
         stream. Arguments and errors are those of :meth:`step`; ``q_heads`` is Hq.
         """
         hashed = self._wanted("k_hash", k_hash) if self.params.hash_keys == "pre_rope" else k
+        if self.params.estimate:
+            self._wanted("v", v)
         _check_shapes(k.repeat_interleave(q_heads // k.shape[1], 1), k, {"v": v, "k_hash": hashed})
         self._begin(q_heads, k.shape[1], k.shape[2])
         self._store(_bfloat16(k), _bfloat16(hashed), v)
@@ -144,7 +155,10 @@ class ReSV:
     def _wanted(self, name: str, tensor: Tensor | None) -> Tensor:
         if tensor is None:
             p = self.params
-            raise ValueError(f"{name} is missing: hash_keys is {p.hash_keys}, query is {p.query}")
+            raise ValueError(
+                f"{name} is missing: hash_keys is {p.hash_keys}, query is {p.query}, estimate is "
+                f"{p.estimate}"
+            )
         return tensor
 
     def _begin(self, q_heads: int, kv_heads: int, d: int) -> None:
@@ -175,20 +189,20 @@ class ReSV:
             raise ValueError("there are no hyperplanes before the first step")
         return self.hyperplanes
 
-    def _retrieve(self, queries: Tensor, kv_heads: int) -> dict[str, Any]:
-        """Score and threshold every row, unite the rows of each KV head."""
+    def _retrieve(self, queries: Tensor, kv_heads: int, params: Params) -> dict[str, Any]:
+        """Score and threshold every row by ``params``, unite the rows of each KV head."""
         tokens, d = queries.shape[0], queries.shape[2]
         tables = [self.tables[head % len(self.tables)] for head in range(kv_heads)]
-        scored = [t.sealed if self.params.attend_recent else len(t) for t in tables]
+        scored = [t.sealed if params.attend_recent else len(t) for t in tables]
         weights, counts, row_selected = [], [], []
         for head, (table, clusters) in enumerate(zip(tables, scored, strict=True)):
             group = queries.unflatten(1, (kv_heads, -1))[:, head].transpose(0, 1)
             means = table.means(clusters).unflatten(1, (-1, d))
             own = means[:, head % means.shape[1]]
             rows = group.reshape(-1, d)
-            of_rows = scoring.weights(rows, own, self.params, self._exact, **self._sizes)
+            of_rows = scoring.weights(rows, own, params, self._exact, **self._sizes)
             of_clusters = table.counts(clusters)
-            chosen = wicsum.select(of_rows, of_clusters, self.params)
+            chosen = wicsum.select(of_rows, of_clusters, params)
             weights.append(of_rows.unflatten(0, (-1, tokens)))
             counts.append(of_clusters[None])
             row_selected.append(chosen.unflatten(0, (-1, tokens)))
@@ -202,7 +216,12 @@ class ReSV:
             "sealed": torch.tensor([t.sealed for t in tables], dtype=torch.int32),
             "tokens": [t.tokens(s.nonzero()[:, 0]) for t, s in zip(tables, selected, strict=True)],
             "resident": [self._resident(t, c) for t, c in zip(tables, scored, strict=True)],
+            "stand": [self._stand(s[:c]) for s, c in zip(selected, scored, strict=True)],
         }
+
+    def _stand(self, selected: Tensor) -> Tensor:
+        """Return which of a head's scored clusters stand for their tokens: ``selected`` [C]."""
+        return (~selected & self.params.estimate).nonzero()[:, 0]
 
     def _resident(self, table: HCTable, scored: int) -> Tensor:
         sinks = torch.arange(min(self.stored, self.params.n_sinks))
@@ -214,18 +233,23 @@ class ReSV:
         pairs = zip(resident, selected, strict=True)
         return [torch.cat([always[:sinks], some, always[sinks:]]) for always, some in pairs]
 
-    def _attend(self, q: Tensor, before: list[Tensor]) -> Tensor | None:
-        """Attend ``before`` and the frame just stored; return [T, Hq, d]."""
+    def _attend(self, q: Tensor, before: list[Tensor], stand: list[Tensor]) -> Tensor | None:
+        """Attend ``before``, the means of ``stand`` and the frame stored; return [T, Hq, d]."""
         if self._cache is None:
             return None
         tokens, kv_heads = len(q), len(before)
         frame = torch.arange(self.stored - tokens, self.stored)
         k, v = self._cache.gather([torch.cat([some, frame]) for some in before])
+        counts = None
+        if self.params.estimate:
+            sinks = min(self.stored - tokens, self.params.n_sinks)
+            k, v, counts = stand_ins.insert(k, v, self.tables, stand, sinks)
         # Row by row: the query heads of a KV head, and in each the frame's tokens.
         rows = q.unflatten(1, (kv_heads, -1)).permute(1, 2, 0, 3)
         own = torch.arange(1, tokens + 1).expand(rows.shape[:-1])
-        limits = torch.tensor([len(some) for some in before])[:, None, None] + own
-        given = rows.flatten(1, 2), k, v, limits.flatten(1)
+        earlier = [len(some) + len(means) for some, means in zip(before, stand, strict=True)]
+        limits = torch.tensor(earlier)[:, None, None] + own
+        given = rows.flatten(1, 2), k, v, limits.flatten(1), counts
         out = light_attention(*given, **self._sizes) if self._exact else softmax_attention(*given)
         return out.reshape(rows.shape).permute(2, 0, 1, 3).flatten(1, 2)
 
@@ -234,13 +258,15 @@ class ReSV:
         tokens, kv_heads = k.shape[:2]
         keys = k.reshape(tokens, len(self.tables), -1)
         hashed = hashed.reshape(keys.shape)
+        values = None if v is None else _bfloat16(v).reshape(keys.shape)
         bits = hash_bits(hashed, self._planes(), self._exact, **self._sizes)
         cluster = torch.full((tokens, len(self.tables)), -1, dtype=torch.int32)
         for head, table in enumerate(self.tables):
             for t in range(max(0, self.params.n_sinks - self.stored), tokens):
                 key, of_hash = keys[t, head].float(), hashed[t, head].float()
+                value = None if values is None else values[t, head].float()
                 token = self.stored + t
-                cluster[t, head] = table.assign(token, int(bits[t, head]), key, of_hash)
+                cluster[t, head] = table.assign(token, int(bits[t, head]), key, of_hash, value)
             table.seal()
         if v is None:
             self._cache = None

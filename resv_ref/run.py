@@ -87,12 +87,13 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def frame(trace: Trace, number: int) -> dict[str, Tensor]:
-    """Return one frame's live tokens as the arguments of :meth:`ReSV.step`."""
+def frame(trace: Trace, number: int) -> dict[str, Any]:
+    """Return one frame's live tokens and its stage, as the arguments of :meth:`ReSV.step`."""
     tokens = int(trace.frame_lengths[number])
     tensors = trace.tensors()
     of_frames = ("q", "k", "v", "k_hash", "q_retrieve")
-    return {name: tensors[name][number, :tokens] for name in of_frames if name in tensors}
+    given = {name: tensors[name][number, :tokens] for name in of_frames if name in tensors}
+    return {**given, "text": bool(trace.text_steps[number])}
 
 
 def collect(trace: Trace, frames: list[Selection]) -> dict[str, Tensor]:

@@ -19,10 +19,13 @@ def summarise(trace: Trace, tensors: dict[str, Tensor]) -> dict[str, Any]:
 
     - ``tokens``, ``clusters`` (of all KV heads), ``tokens_per_cluster`` (sinks not counted)
     - ``attended_per_row``: mean tokens that a row attends, the frame's own included
+    - ``stand_ins_per_frame``: mean clusters of a KV head whose means stand for their tokens,
+      beside those; 0 without ``estimate``
     - ``retrieved``: selected / scored, without what is always attended
     - ``retrieved_with_resident``: (selected + always attended) / past
     - ``fetched_bytes``: K and V of the selected tokens in bfloat16
-    - ``representative_bytes``: the representatives that scoring read, in bfloat16
+    - ``representative_bytes``: the representatives that scoring read, in bfloat16, and the mean
+      values of those that stood for their tokens
     - ``retrieved_with_representatives``: (both of these) / (bytes of K and V of the scored)
 
     A ratio of nothing is 0.
@@ -41,12 +44,14 @@ def summarise(trace: Trace, tensors: dict[str, Tensor]) -> dict[str, Any]:
     attended = (earlier + (lengths + 1)[:, None] / 2) * lengths[:, None]
     token_bytes = 2 * trace.head_dim * BF16_BYTES
     fetched = selected * token_bytes
-    representatives = int((counts > 0).sum()) * trace.head_dim * BF16_BYTES
+    stood = int(((counts > 0) & ~tensors["selected"]).sum()) if trace.params.estimate else 0
+    representatives = (int((counts > 0).sum()) + stood) * trace.head_dim * BF16_BYTES
     return {
         "tokens": stored,
         "clusters": clusters,
         "tokens_per_cluster": _ratio(clustered, clusters),
         "attended_per_row": _ratio(float(attended.sum()), stored * trace.kv_heads),
+        "stand_ins_per_frame": stood / (trace.frames * trace.kv_heads),
         "retrieved": _ratio(selected, scored),
         "retrieved_with_resident": _ratio(selected + past - scored, past),
         "retrieved_with_representatives": _ratio(fetched + representatives, scored * token_bytes),

@@ -22,16 +22,17 @@ from vrex import Params, UserError
 METADATA_KEY = "resv"
 """The metadata entry that holds the parameters as a JSON object."""
 REQUIRED = ("q", "k", "v")
-OPTIONAL = ("k_hash", "q_retrieve", "hyperplanes", "frame_lengths")
-DTYPES = {"BF16": torch.bfloat16, "I32": torch.int32}
+OPTIONAL = ("k_hash", "q_retrieve", "hyperplanes", "frame_lengths", "text")
+OF_STEPS = {"frame_lengths": "I32", "text": "BOOL"}
+"""Tensors [F] and their dtypes in a file; all others are BF16."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trace:
     """A stream: F frames of at most T tokens. Frozen; the tensors are not copied.
 
-    One layer of it, or L layers, which share lengths and hyperplanes; then ``q``, ``k``, ``v``,
-    ``k_hash`` and ``q_retrieve`` have an axis L in front of those below.
+    One layer of it, or L layers, which share lengths, text and hyperplanes; then ``q``, ``k``,
+    ``v``, ``k_hash`` and ``q_retrieve`` have an axis L in front of those below.
 
     Tokens past a frame's length are padding: never read, and may hold anything, NaN included.
     """
@@ -51,6 +52,9 @@ class Trace:
     """[N_hp, d] bfloat16; where ``cluster_scope`` is per_layer [N_hp, Hkv * d] is taken too."""
     frame_lengths: Tensor
     """[F] int32, 1 to T: live tokens of each frame."""
+    text: Tensor | None = None
+    """[F] bool: which frames are text steps, of a question or an answer; None: see
+    :attr:`text_steps`."""
 
     @property
     def layers(self) -> int | None:
@@ -82,18 +86,27 @@ class Trace:
         """Head dimension d."""
         return self.q.shape[-1]
 
+    @property
+    def text_steps(self) -> Tensor:
+        """Which frames are text steps, [F] bool: ``text``; without it those of one token, where
+        frames have more.
+        """
+        if self.text is not None:
+            return self.text
+        return (self.frame_lengths == 1) & (self.tokens > 1)
+
     def with_params(self, params: Params) -> Self:
         """Return the same stream under other parameters; :func:`check` it before use."""
         return dataclasses.replace(self, params=params)
 
     def frames_from(self, first: int) -> Self:
         """Return the stream's frames from number ``first`` on."""
-        tensors = {n: t for n, t in self.tensors().items() if n != "hyperplanes"}
-        lengths = tensors.pop("frame_lengths")[first:]
         cut: dict[str, Any] = {
-            name: tensor[..., first:, :, :, :] for name, tensor in tensors.items()
+            name: tensor[first:] if name in OF_STEPS else tensor[..., first:, :, :, :]
+            for name, tensor in self.tensors().items()
+            if name != "hyperplanes"
         }
-        return dataclasses.replace(self, frame_lengths=lengths, **cut)
+        return dataclasses.replace(self, **cut)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors by their names in the file, absent ones left out."""
@@ -154,7 +167,7 @@ def _check_names(path: Path, names: set[str]) -> None:
 
 
 def _check_dtype(path: Path, name: str, dtype: str) -> None:
-    wanted = "I32" if name == "frame_lengths" else "BF16"
+    wanted = OF_STEPS.get(name, "BF16")
     if dtype != wanted:
         raise UserError(f"{path}: tensor {name} has dtype {dtype}; store it as {wanted}")
 
@@ -169,7 +182,7 @@ def check(trace: Trace, where: str = "trace") -> None:
     for name, tensor in trace.tensors().items():
         if name == "hyperplanes":
             _check_finite(where, name, ~torch.isfinite(tensor))
-        elif name != "frame_lengths":
+        elif name not in OF_STEPS:
             bad = ~torch.isfinite(tensor) & live(trace)[:, :, None, None]
             _check_finite(where, name, bad)
 
@@ -200,7 +213,7 @@ def _check_shapes(trace: Trace, where: str) -> None:
         "v": of_keys,
         "k_hash": of_keys,
         "q_retrieve": (*front, q_heads, d),
-        "frame_lengths": (frames,),
+        **dict.fromkeys(OF_STEPS, (frames,)),
         "hyperplanes": _planes_shape(trace),
     }
     for name, shape in shapes.items():

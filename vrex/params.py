@@ -65,14 +65,22 @@ class Params:
     """A cluster's bits: its first member's, or those of its mean (float reference only)."""
     query: str = "same_layer"
     """Whose queries score: this layer's, or the previous layer's (``q_retrieve``)."""
+    text_k_min: int | None = None
+    """``k_min`` of the rows of text steps, 1 to 65535; None: ``k_min``."""
+    text_k_max: int | None = None
+    """``k_max`` of the rows of text steps, 1 to 65535; None: ``k_max``."""
+    estimate: bool = False
+    """Let the means of clusters that are not selected stand for their tokens in attention (float
+    and exact references only)."""
 
     def __post_init__(self) -> None:
         """Check every field and cut ``join_window``."""
         self._int("n_hyperplanes", 1, 64)
         self._int("hamming_threshold", 0, 65)
         self._int("k_min", 1, 0xFFFF)
-        if self.k_max is not None:
-            self._int("k_max", 1, 0xFFFF)
+        for name in ("k_max", "text_k_min", "text_k_max"):
+            if getattr(self, name) is not None:
+                self._int(name, 1, 0xFFFF)
         self._int("recent_window", 1, MOST)
         self._int("cluster_cap", 1, 0xFFFF)
         self._int("n_sinks", 0, MOST)
@@ -82,8 +90,9 @@ class Params:
         self._number("score_temperature", TEMPERATURES[0], TEMPERATURES[-1])
         if self.score_temperature not in TEMPERATURES:
             raise self._bad("score_temperature", "a power of two from 2^-4 to 2^4")
-        if not isinstance(self.attend_recent, bool):
-            raise self._bad("attend_recent", "true or false")
+        for name in ("attend_recent", "estimate"):
+            if not isinstance(getattr(self, name), bool):
+                raise self._bad(name, "true or false")
         for name, choices in (
             ("score_map", SCORE_MAPS),
             ("hash_keys", HASH_KEYS),
@@ -93,6 +102,12 @@ class Params:
         ):
             if getattr(self, name) not in choices:
                 raise self._bad(name, " or ".join(choices))
+        if self.estimate and not (self.attend_recent and self.cluster_scope == "per_head"):
+            raise UserError(
+                f"parameter estimate is True with attend_recent {self.attend_recent} and "
+                f"cluster_scope {self.cluster_scope!r}: it must be False, or attend_recent True "
+                "and cluster_scope 'per_head'"
+            )
 
     def _bad(self, name: str, wanted: str) -> UserError:
         return UserError(f"parameter {name} is {getattr(self, name)!r}: it must be {wanted}")
@@ -117,6 +132,16 @@ class Params:
     def k_max_fixed(self) -> int:
         """``k_max`` as the hardware's 16-bit register takes it."""
         return K_MAX_NONE if self.k_max is None else self.k_max
+
+    def at(self, *, text: bool) -> Self:
+        """Return the parameters by which a step selects: ``k_min`` and ``k_max`` are those of its
+        stage. ``text``: it is one of a question or an answer, not of a frame.
+        """
+        if not text:
+            return self
+        floor = self.k_min if self.text_k_min is None else self.text_k_min
+        cap = self.k_max if self.text_k_max is None else self.text_k_max
+        return self.replace(k_min=floor, k_max=cap)
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with ``changes``, checked again."""
@@ -143,6 +168,15 @@ class Params:
                     "run it with --engine float"
                 )
 
+    def require_hardware(self, engine: str) -> None:
+        """Refuse what the hardware does not do; ``engine`` is named in the error."""
+        self.require_exact(engine)
+        if self.estimate:
+            raise UserError(
+                f"parameter estimate is True: the {engine} engine does not do it, run it with "
+                "--engine exact or float"
+            )
+
     def to_json(self) -> str:
         """Return every parameter as a JSON object, keys in the order of the fields."""
         return json.dumps(dataclasses.asdict(self))
@@ -160,13 +194,17 @@ class Params:
         return cls(**values)
 
 
-NAMES = tuple(f.name for f in dataclasses.fields(Params))
+_FIELDS = tuple(f.name for f in dataclasses.fields(Params))
+NAMES = tuple(name for name in _FIELDS if not name.startswith("text_"))
+"""Parameters of every step."""
+TEXT_NAMES = tuple(name for name in _FIELDS if name.startswith("text_"))
+"""What stands in for some of them at text steps: ``text_NAME`` for NAME."""
 
 
 def _refuse_unknown(values: Mapping[str, Any]) -> None:
-    unknown = sorted(values.keys() - set(NAMES))
+    unknown = sorted(values.keys() - set(_FIELDS))
     if unknown:
-        raise UserError(f"unknown parameter {unknown[0]!r}: known are {', '.join(NAMES)}")
+        raise UserError(f"unknown parameter {unknown[0]!r}: known are {', '.join(_FIELDS)}")
 
 
 MODE_CHANGES: dict[str, dict[str, Any]] = {
@@ -175,6 +213,8 @@ MODE_CHANGES: dict[str, dict[str, Any]] = {
         "wicsum_ratio": 0.3,
         "k_min": 1,
         "k_max": None,
+        "text_k_min": None,
+        "text_k_max": None,
         "hash_keys": "post_rope",
         "hamming_threshold": 7,
         "cluster_cap": 256,
@@ -186,6 +226,8 @@ MODE_CHANGES: dict[str, dict[str, Any]] = {
         "wicsum_ratio": 0.3,
         "k_min": 4,
         "k_max": 16,
+        "text_k_min": None,
+        "text_k_max": None,
         "hash_keys": "pre_rope",
         "hamming_threshold": 5,
         "cluster_cap": 32,

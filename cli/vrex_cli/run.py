@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vrex import Params, UserError
-from vrex.params import MODE_CHANGES, NAMES
+from vrex.params import MODE_CHANGES, NAMES, TEXT_NAMES
 from vrex.residency import Policy
 from vrex_cli import options
 
@@ -104,9 +104,10 @@ def _settle(params: Params, mode: str | None, changes: tuple[str, ...]) -> Param
 
 def _assignment(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
-    if not equals or name not in NAMES:
+    known = (*NAMES, *TEXT_NAMES)
+    if not equals or name not in known:
         raise UserError(
-            f"--set {text!r}: it must be NAME=VALUE with NAME one of {', '.join(NAMES)}"
+            f"--set {text!r}: it must be NAME=VALUE with NAME one of {', '.join(known)}"
         )
     try:
         return name, json.loads(value)

@@ -50,9 +50,10 @@ class CoreHost:
 
     async def run(self) -> dict[str, Any]:
         """Run the whole trace; return what :func:`vrex_sim.core_jobs.decode` takes."""
-        device, place = self.device, self.place
+        device, place, given = self.device, self.place, self.given
         await self.prepare()
-        self.put(place.starts["ring"], place.ring(self.given["lengths"], self.given["fences"]))
+        ring = place.ring(given["lengths"], given["text"], given["fences"])
+        self.put(place.starts["ring"], ring)
         await device.drained("memory_load")
         began = device.cycle
         await self.registers.write(ring_tail=place.jobs)

@@ -107,6 +107,7 @@ class CoreJobs:
             "sizes": self._sizes(),
             "settings": jobs.settings(trace, params, self.stored),
             "lengths": trace.frame_lengths.numpy().astype(np.int64),
+            "text": trace.text_steps.numpy(),
             "sinks": sizing.sinks(trace, params, self.stored),
             "map": [params.score_map, params.score_temperature],
             "policy": int(setup.policy),

@@ -73,7 +73,7 @@ def run(
     or hangs.
     """
     params = trace.params if params is None else params
-    params.require_exact(engine)
+    params.require_hardware(engine)
     setup = setup or Setup()
     if picture is not None:
         timeline.check(picture)
@@ -110,7 +110,7 @@ def run(
         timeline.draw(activity, work.placement, given["status_cycle"], picture)
     floor = least_cycles(config, work.trace, params, expected, work.stored)
     summary = {
-        **summarise(work.trace, expected),
+        **summarise(work.trace.with_params(params), expected),
         **figures(work.placement, given, activity, floor),
         "setup": work.told,
         "mismatches": 0,

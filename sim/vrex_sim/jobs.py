@@ -17,8 +17,9 @@ Ints = NDArray[np.int64]
 
 
 def settings(trace: Trace, params: Params, stored: int = 0) -> dict[str, int]:
-    """Return what the registers hold; ``stored``: tokens of the stream before the trace."""
+    """Return what the core's registers hold; ``stored``: tokens of the stream before the trace."""
     recent, join = sizing.windows(trace, params, stored)
+    text = params.at(text=True)
     return {
         "hamming_threshold": params.hamming_threshold,
         "join_window": join,
@@ -27,6 +28,8 @@ def settings(trace: Trace, params: Params, stored: int = 0) -> dict[str, int]:
         "ratio": params.ratio_fixed,
         "k_min": params.k_min,
         "k_max": params.k_max_fixed,
+        "text_k_min": text.k_min,
+        "text_k_max": text.k_max_fixed,
     }
 
 

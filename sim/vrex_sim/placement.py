@@ -154,14 +154,18 @@ class Placement:
         tiles = [rows[i : i + side].swapaxes(0, 1) for i in range(0, len(rows), side)]
         return np.concatenate([tile.reshape(-1, size) for tile in tiles])
 
-    def ring(self, lengths: NDArray[np.int64], fences: bool) -> Bytes:
+    def ring(self, lengths: NDArray[np.int64], text: NDArray[np.bool_], fences: bool) -> Bytes:
         """Return the ring's jobs as lines: frame by frame, layer by layer, head by head.
 
-        ``lengths`` [F]: live tokens; with ``fences`` the first job of each layer waits until all
-        before it have ended.
+        ``lengths`` [F]: live tokens; ``text`` [F]: which are text steps; with ``fences`` the first
+        job of each layer waits until all before it have ended.
         """
         jobs = [
-            self.job(f, h, int(lengths[f]), fence=fences and h % self.layer_heads == 0)
+            self.job(
+                *(f, h, int(lengths[f])),
+                fence=fences and h % self.layer_heads == 0,
+                text=bool(text[f]),
+            )
             for f in range(self.frames)
             for h in range(self.kv_heads)
         ]
@@ -183,7 +187,9 @@ class Placement:
         """Tell whether a job of the run is the last of its frame."""
         return job % self.kv_heads == self.kv_heads - 1
 
-    def job(self, f: int, h: int, tokens: int, *, fence: bool) -> dict[str, Any]:
+    def job(
+        self, f: int, h: int, tokens: int, *, fence: bool, text: bool = False
+    ) -> dict[str, Any]:
         """Return the descriptor of frame ``f`` of head ``h``."""
         group, chunks, at = self.q_heads // self.kv_heads, self.chunks, self.starts
         queries = (f * self.tokens * self.q_heads + h * group) * chunks
@@ -191,6 +197,7 @@ class Placement:
         return {
             "id": (f * self.kv_heads + h) & 0xFFFF,
             "fence": int(fence),
+            "text": int(text),
             "state": self.state(h),
             "host": self.host(h),
             "host_tokens": self.host_tokens,

@@ -45,6 +45,17 @@ def test_run_writes_every_tensor_and_all_parameters(vrex, tmp_path, stream, engi
     assert set(engines.values()) == {engine}
 
 
+@pytest.mark.parametrize("engine", ["float", "exact"])
+def test_a_run_with_stand_ins(vrex, tmp_path, stream, engine):
+    output = tmp_path / "out.safetensors"
+    few = ["--set", "k_min=1", "--set", "k_max=1", "--set", "estimate=true"]
+    result = vrex("run", stream, "--engine", engine, *few, "--json", "-o", output)
+    assert result.code == 0
+    assert json.loads(result.out)["stand_ins_per_frame"] > 0
+    with safe_open(output, "pt") as file:
+        assert Params.from_json(file.metadata()["resv"]).estimate
+
+
 def test_a_run_in_hardware_tells_where_its_cycles_went(vrex, tmp_path, stream):
     output = tmp_path / "out.safetensors"
     windows = ["--set", "recent_window=12", "--set", "join_window=12", "--set", "cluster_cap=8"]

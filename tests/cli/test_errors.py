@@ -55,6 +55,13 @@ def test_unknown_names(vrex, tmp_path, monkeypatch, arguments, fragments):
         (["--set", "score_map=" + "[" * 100_000], ["score_map"]),
         (["--engine", "rtl", "--config", "huge"], ["huge"]),
         (["--engine", "rtl", "--set", "cluster_bits=mean"], ["mean", "float"]),
+        (["--engine", "rtl", "--set", "estimate=true"], ["estimate", "rtl engine", "exact"]),
+        (["--engine", "compiled", "--set", "estimate=true"], ["estimate", "compiled engine"]),
+        (["--set", "estimate=1"], ["estimate", "true or false"]),
+        (
+            ["--engine", "float", "--set", "estimate=true", "--set", "attend_recent=false"],
+            ["estimate", "attend_recent"],
+        ),
         (["--engine", "rtl", "--config", "tiny"], ["join_window", "joinable"]),
         (["--timeline", "run.png"], ["--timeline", "exact", "compiled or rtl"]),
         (["--policy", "lru"], ["--policy", "exact", "compiled or rtl"]),

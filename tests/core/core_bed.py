@@ -1,10 +1,12 @@
 """A system of the tiny core that a host drives job by job, with stalls on every stream."""
 
+import dataclasses
 from collections.abc import Coroutine, Mapping
 from functools import cache
 from typing import Any
 
 import numpy as np
+import torch
 
 from resv_ref import generator
 from resv_ref import run as reference
@@ -20,6 +22,8 @@ from vrex_sim.packer import Packer
 
 TINY = CONFIGS["tiny"]
 PARAMS = Params(recent_window=12, join_window=8, cluster_cap=3, n_sinks=3, k_min=2, k_max=5)
+TEXT = PARAMS.replace(wicsum_ratio=0.5, text_k_min=1, text_k_max=2)
+"""Odd frames, which are text, select otherwise than the others."""
 TOKENS, Q_HEADS, KV_HEADS, DIMENSION = 4, 4, 2, 16
 CANARY = 0xA5
 UNTOUCHED = (Fault.BAD_JOB, Fault.STATE_OPEN)
@@ -29,8 +33,9 @@ Job = dict[str, Any]
 
 @cache
 def stream(params: Params, frames: int) -> Any:
-    """Return a trace and the tensors of its exact run."""
+    """Return a trace whose odd frames are text, and the tensors of its exact run."""
     trace = generator.generate(frames, TOKENS, Q_HEADS, KV_HEADS, DIMENSION, 1, params)
+    trace = dataclasses.replace(trace, text=torch.arange(frames) % 2 == 1)
     expected, _ = reference.run(trace, params, "exact", **sizing.arithmetic(TINY))
     return trace, expected
 
@@ -60,7 +65,7 @@ class Bed:
         ``slow``: chances of outputs alone, in the place of ``pause``.
         """
         trace, self.tensors = stream(params, frames)
-        self._expected = bits(self.tensors["attn_out"])
+        self._expected, self._text = bits(self.tensors["attn_out"]), trace.text_steps
         stalls = {"memory_stall": int(96 * pause), "link_stall": int(96 * pause)}
         setup = Setup(
             room=room, fences=False, knobs={"link_late": 2 * link_limit, **stalls, **knobs}
@@ -106,7 +111,8 @@ class Bed:
 
     def job(self, frame: int, head: int, **changes: int) -> Job:
         """Return the job of a frame of a head."""
-        return {**self.place.job(frame, head, TOKENS, fence=False), **changes}
+        text = bool(self._text[frame])
+        return {**self.place.job(frame, head, TOKENS, fence=False, text=text), **changes}
 
     async def ring(self, *jobs: Job) -> None:
         """Put jobs into the ring and start them all at once."""

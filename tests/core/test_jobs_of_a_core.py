@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from core_bed import CANARY, KV_HEADS, TINY, Bed
+import torch
+from core_bed import CANARY, KV_HEADS, TEXT, TINY, Bed, stream
 
 from vrex_hw.core.ports import UNITS
 from vrex_hw.kvmu.layouts import STATUS, Fault
@@ -14,8 +15,8 @@ PAUSES = [0.0, 0.4]
 
 @pytest.mark.parametrize("pause", PAUSES)
 def test_jobs_of_the_registers(system, pause):
-    """One after the other, then as many as wait, beside some of the ring."""
-    bed = Bed(system, pause=pause, seed=2)
+    """One after the other, then as many as wait, beside some of the ring; frames and text."""
+    bed = Bed(system, pause=pause, seed=2, params=TEXT)
 
     async def scenario():
         await bed.begin()
@@ -27,31 +28,34 @@ def test_jobs_of_the_registers(system, pause):
                 assert "done" in await bed.flags()
                 assert await bed.read("last_status") == frame * KV_HEADS + head
         await bed.check()
-        for frame in (3, 5):
+        for frame in (3, 5, 7, 9):
             await bed.start(bed.job(frame, 0))
             await bed.start(bed.job(frame, 1))
             assert [status["fault"] for status in await bed.ends()] == [0, 0]
             await bed.frames(0, frame + 1)
             await bed.frames(1, frame + 1)
         assert await bed.flags() == {"done"}
-        assert await bed.read("jobs_ended") == 14
-        assert (await bed.header(0))["tokens"] == (await bed.header(1))["tokens"] == 28
+        assert await bed.read("jobs_ended") == 22
+        assert (await bed.header(0))["tokens"] == (await bed.header(1))["tokens"] == 44
 
     bed.run(scenario())
 
 
 @pytest.mark.parametrize("pause", PAUSES)
 def test_the_ring_goes_round(system, pause):
-    """A ring of four jobs, fed one to four at a time; each status lies where its job's turn is."""
-    bed = Bed(system, pause=pause, seed=3)
-    jobs = [bed.job(frame, head) for frame in range(8) for head in range(KV_HEADS)]
+    """A ring of four jobs, fed one to four at a time; each status lies where its job's turn is.
+
+    Frames and text take turns, so floor and cap change while the job before retrieves.
+    """
+    bed = Bed(system, pause=pause, seed=3, params=TEXT)
+    jobs = [bed.job(frame, head) for frame in range(12) for head in range(KV_HEADS)]
     at = bed.place.starts["statuses"]
 
     async def scenario():
         await bed.begin(ring_log2=2)
         bed.host.put(at, np.full((5, bed.place.regions.line_bytes), CANARY, np.uint8))
         done = 0
-        for count in (1, 4, 2, 3, 4, 1, 1):
+        for count in (1, 4, 2, 3, 4, 1, 1, 4, 4):
             await bed.ring(*jobs[done : done + count])
             for number, status in enumerate(await bed.ends(), done):
                 assert status["fault"] == Fault.NONE
@@ -65,6 +69,23 @@ def test_the_ring_goes_round(system, pause):
         assert done == len(jobs)
 
     bed.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"text_k_min": 2, "text_k_max": 5},
+        {"text_k_min": 2},
+        {"text_k_max": 5},
+        {"text_k_min": 2, "text_k_max": 1},
+    ],
+    ids=["those of frames", "their floor", "their cap", "in each other's place"],
+)
+def test_these_streams_show_what_text_selects_by(changes):
+    """Another floor or cap gives another output, at text alone."""
+    (_, one), (_, other) = stream(TEXT, 12), stream(TEXT.replace(**changes), 12)
+    same = [torch.equal(*pair) for pair in zip(one["attn_out"], other["attn_out"], strict=True)]
+    assert all(same[::2]) and not all(same[1::2])
 
 
 def test_the_count_of_the_ring_wraps(system):

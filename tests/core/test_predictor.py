@@ -22,6 +22,8 @@ SETTINGS = {
     "ratio": 0x4CCD,
     "k_min": 4,
     "k_max": 16,
+    "text_k_min": 1,
+    "text_k_max": 7,
 }
 SLOT = 128
 """States begin at its multiples."""
@@ -138,13 +140,16 @@ def test_a_header_decides_what_begins(pause):
         chunks = -(-SETTINGS["dimension"] // TINY.lxe.side)
         assert got["out_lines"] == (9 * job["q_stride"] + 4 * chunks) % (1 << 32)
         rows = 40 if head["sealed"] else 0
-        assert next(starts) == (rows, SETTINGS["ratio"], 4, 16), name
+        floor_and_cap = (1, 7) if job["text"] else (4, 16)
+        assert next(starts) == (rows, SETTINGS["ratio"], *floor_and_cap), name
         if head["sealed"]:
             told = next(fed)
             assert (told["kind"], told["columns"]) == (Kind.SCORE, head["sealed"])
             assert (told["address"], told["stride"]) == (job["q_score"], job["q_stride"])
             assert all(told[n] == job[n] for n in ("tokens", "group", "state"))
     assert next(starts, None) is None and next(fed, None) is None
+    begun = [job["text"] for job, got in zip(jobs, bed.out, strict=True) if got["started"]]
+    assert {0, 1} == {*begun}, "jobs of both stages begin"
 
 
 def test_a_frame_shorter_than_the_sinks_is_all_of_them():

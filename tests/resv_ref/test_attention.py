@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -14,6 +15,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from resv_ref import numerics
 from resv_ref.attention import (
     attention_scale,
+    count_bias,
     light_attention,
     softmax_attention,
     tiles,
@@ -23,7 +25,9 @@ from resv_ref.numerics import fp32
 NAN, INF = math.nan, math.inf
 
 
-def row_oracle(q: Tensor, k: Tensor, v: Tensor, beat: int, window: int) -> Tensor:
+def row_oracle(
+    q: Tensor, k: Tensor, v: Tensor, counts: Tensor | None, beat: int, window: int
+) -> Tensor:
     """Attend all of ``k`` and ``v`` [n, d] with one query [d]; integers and floats in Python.
 
     Every token is live here: what a row does not attend is simply not given.
@@ -35,6 +39,9 @@ def row_oracle(q: Tensor, k: Tensor, v: Tensor, beat: int, window: int) -> Tenso
         keys, values = k[start : start + beat], v[start : start + beat]
         dots = torch.stack([numerics.dot(q, key, **sizes) for key in keys])
         scores = fp32.mul(dots, torch.tensor(math.log2(math.e) / len(q) ** 0.5))
+        if counts is not None:
+            bias = [math.log2(count) for count in counts[start : start + beat].tolist()]
+            scores = fp32.add(scores, torch.tensor(bias))
         before, tops = largest, [z for z in scores.tolist() if not math.isnan(z)]
         largest = max(tops if before is None else [before, *tops], default=None)
         power = torch.tensor(NAN if largest is None else largest)
@@ -62,12 +69,21 @@ def times(x: float, factor: float) -> Tensor:
 
 
 def check(
-    q: Tensor, k: Tensor, v: Tensor, limits: Tensor, *, beat: int = 64, window: int = 28
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    limits: Tensor,
+    counts: Tensor | None = None,
+    *,
+    beat: int = 64,
+    window: int = 28,
 ) -> Tensor:
     """Compare [R, d] queries over [N, d] with the oracle in every bit; return the output."""
-    got = light_attention(q, k, v, limits, beat=beat, window=window)
-    pairs = zip(q, limits.tolist(), strict=True)
-    want = [row_oracle(row, k[:limit], v[:limit], beat, window) for row, limit in pairs]
+    got = light_attention(q, k, v, limits, counts, beat=beat, window=window)
+    want = [
+        row_oracle(row, k[:n], v[:n], None if counts is None else counts[:n], beat, window)
+        for row, n in zip(q, limits.tolist(), strict=True)
+    ]
     assert got.dtype == torch.bfloat16
     assert got.view(torch.int16).tolist() == torch.stack(want).view(torch.int16).tolist()
     return got
@@ -97,11 +113,12 @@ def test_same_as_a_row_at_a_time(n: int, d: int, beat: int, window: int, sharpne
     st.sampled_from([4, 8]),
     st.sampled_from([20, 28]),
     st.integers(0, 60),
+    st.sampled_from([None, 2, 40, 65535]),
 )
 def test_same_as_a_row_at_a_time_on_any_bits(
-    seed: int, n: int, beat: int, window: int, octaves: int
+    seed: int, n: int, beat: int, window: int, octaves: int, most: int | None
 ) -> None:
-    """Exponents far apart; now and then an input that is NaN or infinite."""
+    """Exponents far apart; now and then an input that is NaN or infinite; any counts, or none."""
     g = torch.Generator().manual_seed(seed)
     shape, d = (3 + 2 * n), 6
     x = torch.randn(shape, d, generator=g)
@@ -109,7 +126,8 @@ def test_same_as_a_row_at_a_time_on_any_bits(
     bad = torch.rand(shape, d, generator=g)
     x = torch.where(bad < 0.005, NAN, torch.where(bad > 0.995, INF, x)).bfloat16()
     limits = torch.randint(0, n + 1, (3,), generator=g)
-    check(x[:3], x[3 : 3 + n], x[3 + n :], limits, beat=beat, window=window)
+    counts = None if most is None else torch.randint(1, most + 1, (n,), generator=g)
+    check(x[:3], x[3 : 3 + n], x[3 + n :], limits, counts, beat=beat, window=window)
 
 
 def test_no_tokens_and_nothing_attended_give_positive_zero() -> None:
@@ -264,6 +282,68 @@ def test_the_scale_is_the_nearest_float32() -> None:
         attention_scale(0)
 
 
+@pytest.mark.parametrize("sharpness", [0.3, 3.0, 40.0])
+def test_counts_of_one_change_nothing_but_the_sign_of_a_zero(sharpness: float) -> None:
+    q, k, v = stream(16, 6, 40, 4, sharpness)
+    q[0], k[9] = torch.tensor([-1.1e-19, 0, 0, 0]), torch.tensor([1.1e-19, 0, 0, 0])
+    limits = torch.tensor([40, 39, 0, 1, 20, 9])
+    ones = torch.ones(40, dtype=torch.long)
+    zeros = 0
+    pairs = zip(tiles(q, k, v, limits, beat=8), tiles(q, k, v, limits, ones, beat=8), strict=True)
+    for plain, counted in pairs:
+        for name in ("live", "factor", "p", "total", "output"):
+            a, b = (getattr(tile, name).contiguous().view(torch.uint8) for tile in (plain, counted))
+            assert torch.equal(a, b)
+        assert torch.equal(plain.scores, counted.scores)
+        zeros += int((plain.scores.signbit() & ~counted.scores.signbit()).sum())
+    assert zeros == 1
+    for attend in (light_attention, softmax_attention):
+        assert torch.equal(attend(q, k, v, limits, ones), attend(q, k, v, limits))
+
+
+@pytest.mark.parametrize("attend", [light_attention, softmax_attention])
+def test_a_count_weighs_like_so_many_copies(attend: Callable[..., Tensor]) -> None:
+    q, k, v = stream(17, 50, 40, 16, 3.0)
+    counts = torch.randint(1, 33, (40,), generator=torch.Generator().manual_seed(1))
+    got = attend(q, k, v, torch.full((50,), 40), counts)
+    total = int(counts.sum())
+    copies = [x.repeat_interleave(counts, 0) for x in (k, v)]
+    wanted = attend(q, *copies, torch.full((50,), total))
+    error = (got.float() - wanted.float()).abs()
+    assert error.max() < 0.02 and error.mean() < 2e-3
+    assert errors(got, q, *copies)[1] < 2e-3
+    without = attend(q, k, v, torch.full((50,), 40))
+    assert errors(without, q, *copies)[1] > 0.1
+
+
+def test_counts_that_are_not_attended_have_no_say() -> None:
+    q, k, v = stream(18, 3, 20, 8)
+    limits, counts = torch.tensor([20, 10, 0]), torch.arange(1, 21)
+    got = check(q, k, v, limits, counts, beat=8)
+    other = torch.where(torch.arange(20) < 10, counts, 60000)
+    assert torch.equal(check(q, k, v, limits, other, beat=8)[1:], got[1:])
+    assert not torch.equal(light_attention(q, k, v, limits, other, beat=8)[0], got[0])
+
+
+def test_counts_of_no_tokens_and_of_leading_dimensions() -> None:
+    q, k, v = stream(19, 3, 20, 8)
+    none = torch.zeros(3, dtype=torch.long)
+    assert not light_attention(q, k[:0], v[:0], none, torch.zeros(0, dtype=torch.long)).any()
+    limits = torch.tensor([20, 7, 0])
+    counts = torch.stack([torch.arange(1, 21), torch.arange(20, 0, -1)])
+    for attend in (light_attention, softmax_attention):
+        both = attend(*(torch.stack([x, x]) for x in (q, k, v, limits)), counts)
+        for head in range(2):
+            assert torch.equal(both[head], attend(q, k, v, limits, counts[head]))
+
+
+def test_the_bias_is_the_log2_of_the_counts() -> None:
+    bias = count_bias(torch.tensor([[1, 2, 3], [32, 65535, 1]]))
+    assert bias.dtype == torch.float32
+    wanted = [[0.0, 1.0, math.log2(3)], [5.0, math.log2(65535), 0.0]]
+    assert torch.equal(bias, torch.tensor(wanted))
+
+
 def errors(got: Tensor, q: Tensor, k: Tensor, v: Tensor) -> tuple[float, float]:
     p = torch.softmax(q.double() @ k.double().mT / math.sqrt(q.shape[-1]), -1)
     error = (got.double() - p @ v.double()).abs()
@@ -301,3 +381,6 @@ def test_refusals() -> None:
             function(q, k, v, limits[:2])
         with pytest.raises(ValueError, match=r"torch\.float32: it must be \[3\], integers"):
             function(q, k, v, limits.float())
+        for counts in (limits, torch.ones(5), torch.zeros(5, dtype=torch.long)):
+            with pytest.raises(ValueError, match=r"must be \[5\], integers of 1 or more"):
+                function(q, k, v, limits, counts)

@@ -162,6 +162,35 @@ def test_the_mean_is_that_of_sequential_fp32_sums() -> None:
     assert table.counts(1).tolist() == [37]
 
 
+def test_means_of_values_are_made_as_those_of_keys_are() -> None:
+    """Of every cluster, sealed or open, over more clusters than there is room for at first."""
+    params = Params(hamming_threshold=3, recent_window=150, join_window=40, estimate=True)
+    table, plain = HCTable(params, 3), HCTable(params.replace(estimate=False), 3)
+    g = torch.Generator().manual_seed(0)
+    for token in range(600):
+        bits, (key, value) = int(torch.randint(1 << 9, (), generator=g)), torch.randn(2, 3)
+        table.assign(token, bits, key, key, value)
+        plain.assign(token, bits, value, value)
+        table.seal()
+        plain.seal()
+    assert 64 < table.sealed < len(table) and table.members == plain.members
+    for clusters in (0, 1, table.sealed, len(table)):
+        assert torch.equal(table.value_means(clusters), plain.means(clusters))
+    assert not torch.equal(table.means(9), plain.means(9))
+
+
+def test_values_are_needed_where_their_means_are() -> None:
+    one = torch.ones(2)
+    table = HCTable(Params(estimate=True), 2)
+    with pytest.raises(ValueError, match="value is missing: estimate is set"):
+        table.assign(0, 0, one, one)
+    assert len(table) == 0 and table.window == 0
+    plain = HCTable(Params(), 2)
+    plain.assign(0, 0, one, one)
+    with pytest.raises(ValueError, match="no means of values: estimate is not set"):
+        plain.value_means(1)
+
+
 def test_a_sealed_cluster_never_changes() -> None:
     params = Params(n_hyperplanes=8, recent_window=20, join_window=20, n_sinks=0)
     table, seen, token = HCTable(params, 2), torch.empty(0, 2), 0

@@ -104,6 +104,22 @@ def test_a_merged_trace_runs_to_the_same_outputs_and_summary(three: Trace) -> No
     assert layers.split(merged, None) == merged
 
 
+@pytest.mark.parametrize("told", [False, True])
+def test_layers_share_their_text_steps(three: Trace, told: bool) -> None:
+    """Merged or one by one, told by the trace or not."""
+    text = torch.arange(16) % 3 == 0
+    few = three.with_params(PARAMS.replace(text_k_min=1, text_k_max=1))
+    trace = dataclasses.replace(few, text=text) if told else few
+    wanted = text if told else torch.arange(16) >= 12
+    for one in (layers.merge(trace), *layers.each(trace)):
+        assert torch.equal(one.text_steps, wanted)
+    got, alone = run.run(trace)[0], run.run(three)[0]
+    differ = (got["row_selected"] != alone["row_selected"]).flatten(2).any(2)
+    assert differ.any(0).any() and not differ[:, ~wanted].any()
+    merged = run.run(layers.merge(trace))[0]
+    assert torch.equal(layers.split(merged, 3)["row_selected"], got["row_selected"])
+
+
 def test_split_takes_numpy_and_axes_that_are_missing() -> None:
     cycles = torch.arange(2 * 6 * 3).reshape(2, 6, 3)
     (found,) = layers.split({"weights": cycles.numpy()}, 3).values()

@@ -1,5 +1,6 @@
 """A whole run: every output tensor recomputed from its inputs, padding, metadata and summary."""
 
+import dataclasses
 import json
 import math
 from typing import Any
@@ -140,6 +141,52 @@ def test_streaming_is_the_whole_trace(small: Trace, engine: str) -> None:
         assert torch.equal(one.selected, tensors["selected"][f, :, :scored])
         assert one.attention is not None
         assert torch.equal(one.attention, tensors["attn_out"][f, :length])
+
+
+TEXT = {"those of one token": None, "told": torch.arange(20) % 3 == 0}
+
+
+@pytest.mark.parametrize("text", TEXT.values(), ids=TEXT.keys())
+@pytest.mark.parametrize("engine", ["exact", "float"])
+def test_text_steps_select_by_their_own_floor_and_cap(
+    small: Trace, engine: str, text: Tensor | None
+) -> None:
+    """All else is as it was: the same weights, and the same selection in frames."""
+    trace = dataclasses.replace(small, text=text)
+    steps = trace.text_steps
+    assert steps.any() and not steps.all()
+    for floor, cap in ((1, 1), (4, 4), (1, None)):
+        params = small.params.replace(text_k_min=floor, text_k_max=cap)
+        got = run.run(trace, params, engine)[0]
+        of_frames = run.run(trace, small.params, engine)[0]
+        few = small.params.replace(k_min=floor, k_max=cap or small.params.k_max)
+        of_text = run.run(trace, few, engine)[0]
+        assert torch.equal(got["weights"], of_frames["weights"])
+        for name in ("row_selected", "selected"):
+            assert torch.equal(got[name][~steps], of_frames[name][~steps])
+            assert torch.equal(got[name][steps], of_text[name][steps])
+            assert not torch.equal(of_text[name][steps], of_frames[name][steps])
+            assert not torch.equal(of_text[name][~steps], of_frames[name][~steps])
+
+
+@pytest.mark.parametrize("engine", ["exact", "float"])
+def test_a_streams_user_says_what_is_text(small: Trace, engine: str) -> None:
+    """A step is one of a frame unless it is told otherwise; clusters do not depend on it."""
+    resv = ReSV(small.params.replace(text_k_min=3, text_k_max=3), engine=engine)
+    plain = ReSV(small.params, engine=engine)
+    seen = 0
+    for f in range(small.frames):
+        given = {**run.frame(small, f), "text": f % 2 == 1}
+        one, other = resv.step(**given), plain.step(**given)
+        assert torch.equal(one.cluster, other.cluster)
+        scored = int(one.sealed.min())
+        if f % 2:
+            picked = one.row_selected.sum(2)
+            assert int(picked.max()) <= 3 and (scored < 3 or int(picked.min()) == 3)
+            seen += scored >= 3
+        else:
+            assert torch.equal(one.row_selected, other.row_selected)
+    assert seen > 5
 
 
 def test_a_stream_that_never_seals_has_no_columns(small: Trace) -> None:

@@ -1,5 +1,6 @@
 """The trace file: what is read back, and that every bad one is refused in one line."""
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from resv_ref import trace as traces
+from resv_ref.generator import generate
 from resv_ref.trace import Trace
 from vrex import Params, UserError
 
@@ -52,6 +54,24 @@ def test_what_is_left_out_takes_its_default(small: Trace, tmp_path: Path) -> Non
     assert found.frame_lengths.tolist() == [3, 3]
     assert found.frame_lengths.dtype == torch.int32
     assert found.hyperplanes is None
+    assert found.text is None and found.text_steps.tolist() == [False, False]
+
+
+def test_text_steps_are_told_or_those_of_one_token(small: Trace, tmp_path: Path) -> None:
+    """Where frames have one token each, none is text unless the file says so."""
+    assert small.text is None
+    assert small.text_steps.tolist() == [False] * 16 + [True] * 4
+    every_other = torch.arange(20) % 2 == 0
+    path = tmp_path / "told.safetensors"
+    traces.write(path, {**small.tensors(), "text": every_other}, small.metadata())
+    found = traces.read(path)
+    assert torch.equal(found.text_steps, every_other)
+    assert torch.equal(found.frames_from(5).text_steps, every_other[5:])
+    assert small.frames_from(14).text_steps.tolist() == [False] * 2 + [True] * 4
+    single = generate(6, 1, 4, 2, 16, seed=1, params=small.params)
+    assert not single.text_steps.any()
+    told = dataclasses.replace(single, text=every_other[:6])
+    assert torch.equal(told.text_steps, every_other[:6])
 
 
 def test_missing_hyperplanes_are_those_of_pcg64_seed_0(small: Trace) -> None:
@@ -108,6 +128,13 @@ BAD_TENSORS: list[tuple[str, Callable[[Tensors], None], str]] = [
     ("float32 q", _replace("q", torch.Tensor.float), "tensor q has dtype F32; store it as BF16"),
     ("float16 k_hash", _replace("k_hash", torch.Tensor.half), "tensor k_hash has dtype F16"),
     ("int64 lengths", _replace("frame_lengths", torch.Tensor.long), "dtype I64; store it as I32"),
+    ("int32 text", _add("text", torch.ones(20).int()), "text has dtype I32; store it as BOOL"),
+    (
+        "text of other frames",
+        _add("text", torch.ones(19).bool()),
+        r"text has shape \[19\]; .*\[20\]",
+    ),
+    ("text of layers", _add("text", torch.ones(2, 20).bool()), r"text has shape \[2, 20\]"),
     ("flat q", _replace("q", lambda t: t.flatten(2)), r"q has shape \[20, 5, 64\]"),
     ("flat k", _replace("k", lambda t: t.flatten(2)), r"k has shape \[20, 5, 32\]"),
     ("no frames", _replace("q", lambda t: t[:0]), r"q has shape \[0, 5, 4, 16\]"),

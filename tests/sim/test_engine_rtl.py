@@ -25,6 +25,7 @@ TINY = CONFIGS["tiny"]
 LINES_LOG2 = 17
 """Of device memory: five heads and their tensors fit."""
 SMALL = Params(recent_window=12, join_window=8, cluster_cap=3, n_sinks=3, k_min=2, k_max=5)
+TEXT = SMALL.replace(wicsum_ratio=0.5, text_k_min=1, text_k_max=2)
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +42,14 @@ def stack(parts):
     return dataclasses.replace(parts[0], **stacked)
 
 
-def stream(frames=14, tokens=4, q_heads=4, kv_heads=2, d=8, seed=1, params=SMALL, text_steps=0):
-    return generator.generate(
+def stream(
+    frames=14, tokens=4, q_heads=4, kv_heads=2, d=8, seed=1, params=SMALL, text_steps=0, turns=False
+):
+    """Return a trace; ``turns``: its frames are text two by two, whatever their length."""
+    trace = generator.generate(
         frames, tokens, q_heads, kv_heads, d, seed, params, text_steps=text_steps
     )
+    return dataclasses.replace(trace, text=torch.arange(frames) % 4 > 1) if turns else trace
 
 
 SHAPES = {
@@ -54,6 +59,8 @@ SHAPES = {
     "five heads, more than a queue": {"q_heads": 5, "kv_heads": 5, "frames": 9, "seed": 4},
     "one token a frame": {"tokens": 1, "frames": 40, "seed": 5},
     "text steps": {"text_steps": 6, "frames": 16, "seed": 6},
+    "text steps with their own cap": {"text_steps": 6, "frames": 16, "params": TEXT, "seed": 6},
+    "frames and text in turn": {"params": TEXT, "turns": True, "seed": 15},
     "nothing is ever sealed": {"frames": 3, "seed": 7},
     "a frame of sinks": {"frames": 8, "params": SMALL.replace(n_sinks=8), "seed": 8},
     "fewer planes": {"params": SMALL.replace(n_hyperplanes=20, hamming_threshold=4), "seed": 9},
@@ -84,6 +91,19 @@ def test_the_hardware_agrees_in_every_element(tiny, shape, engine):
     assert 0 < summary["utilisation"]["hcu"] <= 1
     check_cycles(summary)
     check_traffic(summary, expected, trace)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"text_k_min": 2}, {"text_k_max": 5}, {"text_k_min": 2, "text_k_max": 1}]
+)
+@pytest.mark.parametrize("shape", ["text steps with their own cap", "frames and text in turn"])
+def test_shapes_with_text_show_what_it_selects_by(shape, changes):
+    """A floor or a cap of frames', or one in the other's place, gives other rows, at text alone."""
+    trace = stream(**SHAPES[shape])
+    wanted, _ = reference.run(trace)
+    other, _ = reference.run(trace, TEXT.replace(**changes))
+    differ = (wanted["row_selected"] != other["row_selected"]).flatten(1).any(1)
+    assert differ.any() and not differ[~trace.text_steps].any()
 
 
 def check_cycles(summary):
@@ -133,8 +153,8 @@ LAYERS = {
 @pytest.mark.parametrize("told", LAYERS.values(), ids=LAYERS.keys())
 def test_two_layers_agree_in_every_element(tiny, told):
     changes = {"query": told["query"]} if "query" in told else {}
-    parts = [stream(params=SMALL.replace(**changes), seed=seed, text_steps=3) for seed in (30, 31)]
-    trace = stack(parts)
+    given = {"params": TEXT.replace(**changes), "text_steps": 3, "turns": True}
+    trace = stack([stream(**given, seed=seed) for seed in (30, 31)])
     setup = Setup(**{name: value for name, value in told.items() if name != "query"})
     got, summary = engine_rtl.run(
         trace, config=TINY, verilog=tiny, setup=setup, engine="compiled", stall=0.2
@@ -324,9 +344,10 @@ def test_a_picture_that_cannot_be_made_is_refused_before_anything_runs(tmp_path,
 
 
 @pytest.mark.parametrize(
-    "change", [{"score_map": "raw"}, {"attend_recent": False}, {"cluster_bits": "mean"}]
+    "change",
+    [{"score_map": "raw"}, {"attend_recent": False}, {"cluster_bits": "mean"}, {"estimate": True}],
 )
-def test_what_only_the_float_reference_does_is_refused(change):
+def test_what_only_the_references_do_is_refused(change):
     with pytest.raises(UserError, match="the rtl engine does not do it"):
         engine_rtl.run(stream(frames=2), SMALL.replace(**change))
 

@@ -29,10 +29,11 @@ def placed(request):
     return place(**request.param)
 
 
-def ring(of, fences, lengths=None):
+def ring(of, fences, lengths=None, text=None):
     """Return the descriptors of the ring, read back."""
     lengths = np.full(of.frames, of.tokens) if lengths is None else np.array(lengths)
-    lines = of.ring(lengths, fences)
+    text = np.zeros(of.frames, bool) if text is None else np.array(text)
+    lines = of.ring(lengths, text, fences)
     size = of.regions.job_lines * of.regions.line_bytes
     packer, raw = Packer(DESCRIPTOR), lines.tobytes()
     assert len(raw) == size * of.jobs
@@ -120,6 +121,14 @@ def test_a_fence_is_where_a_layer_begins(layers, fenced):
     assert of.layer_heads == 6 // layers
     heads = [job["id"] % 6 for job in ring(of, True) if job["fence"]]
     assert heads == fenced * of.frames
+
+
+def test_jobs_of_a_text_step_say_so():
+    of = place(q_heads=4, kv_heads=4, layers=2)
+    told = [False, True, True, False, True]
+    jobs = ring(of, True, text=told)
+    assert [job["text"] for job in jobs] == [text for text in told for _ in range(4)]
+    assert of.job(1, 2, 3, fence=False)["text"] == 0
 
 
 def test_jobs_have_names():

@@ -5,6 +5,9 @@ import dataclasses
 import pytest
 
 from vrex import MODES, Params, UserError
+from vrex.params import NAMES, TEXT_NAMES
+
+ON = Params(estimate=True)
 
 
 def test_missing_names_take_the_recommended_values():
@@ -18,7 +21,7 @@ def test_paper_mode():
 
 
 def test_json_round_trip():
-    params = Params(k_max=None, score_temperature=0.25, n_hyperplanes=48, join_window=7)
+    params = Params(k_max=None, score_temperature=0.25, n_hyperplanes=48, text_k_max=7)
     assert Params.from_json(params.to_json()) == params
 
 
@@ -26,6 +29,11 @@ def test_mode_keeps_what_it_does_not_name():
     params = Params(n_hyperplanes=16, n_sinks=9, score_temperature=4.0).with_mode("paper")
     assert (params.n_hyperplanes, params.n_sinks, params.score_temperature) == (16, 9, 4.0)
     assert params.hamming_threshold == 7
+
+
+def test_a_mode_has_no_floor_and_cap_for_text():
+    params = Params(text_k_min=1, text_k_max=2)
+    assert params.with_mode("recommended") == MODES["recommended"]
 
 
 def test_join_window_never_exceeds_recent_window():
@@ -47,6 +55,29 @@ def test_no_cap_is_the_largest_register_value():
 
 
 @pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, (4, 16)),
+        ({"text_k_min": 2}, (2, 16)),
+        ({"text_k_max": 3}, (4, 3)),
+        ({"text_k_min": 9, "text_k_max": 65535}, (9, 65535)),
+        ({"k_max": None}, (4, None)),
+    ],
+)
+def test_a_text_step_has_its_own_floor_and_cap_or_those_of_a_frame(changes, text):
+    params = Params(**changes)
+    assert params.at(text=False) is params
+    found = params.at(text=True)
+    assert (found.k_min, found.k_max) == text
+    assert found.replace(k_min=params.k_min, k_max=params.k_max) == params
+
+
+def test_every_parameter_has_a_name_and_text_stands_in_for_one():
+    assert {*NAMES, *TEXT_NAMES} == {field.name for field in dataclasses.fields(Params)}
+    assert {name.removeprefix("text_") for name in TEXT_NAMES} == {"k_min", "k_max"} < {*NAMES}
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("n_hyperplanes", 0),
@@ -59,6 +90,11 @@ def test_no_cap_is_the_largest_register_value():
         ("k_min", 0),
         ("k_max", 0),
         ("k_max", 1.5),
+        ("text_k_min", 0),
+        ("text_k_min", 65536),
+        ("text_k_max", 0),
+        ("text_k_max", 65536),
+        ("text_k_max", True),
         ("score_map", "softmax"),
         ("score_temperature", 3),
         ("score_temperature", 32),
@@ -72,6 +108,8 @@ def test_no_cap_is_the_largest_register_value():
         ("cluster_scope", "global"),
         ("cluster_bits", "median"),
         ("query", "next_layer"),
+        ("estimate", 1),
+        ("estimate", "true"),
     ],
 )
 def test_out_of_bounds_names_field_and_value(name, value):
@@ -97,6 +135,28 @@ def test_bad_json(text):
 def test_what_only_the_float_reference_does(change):
     with pytest.raises(UserError, match="--engine float"):
         Params(**change).require_exact()
+
+
+@pytest.mark.parametrize("change", [{"attend_recent": False}, {"cluster_scope": "per_layer"}])
+def test_stand_ins_need_sealed_clusters_of_a_head(change):
+    for wrong in (lambda: Params(estimate=True, **change), lambda: ON.replace(**change)):
+        with pytest.raises(UserError, match=r"parameter estimate is True with .* it must be False"):
+            wrong()
+    assert not Params(**change).estimate
+
+
+def test_hardware_refuses_stand_ins_and_what_only_float_does():
+    ON.require_exact()
+    with pytest.raises(UserError, match=r"the rtl engine does not do it, run it with .* exact"):
+        ON.require_hardware("rtl")
+    with pytest.raises(UserError, match=r"the rtl engine does not do it, run it with .* float"):
+        Params(score_map="raw").require_hardware("rtl")
+    Params().require_hardware("rtl")
+
+
+def test_stand_ins_are_off_where_a_file_does_not_name_them():
+    assert not Params.from_json("{}").estimate
+    assert Params.from_json('{"estimate": true}') == ON == Params.from_json(ON.to_json())
 
 
 def test_frozen():

@@ -111,8 +111,13 @@ class Predictor(wiring.Component):
         return m
 
     def _tell(self, m: Module, hand: Any, header: Any, rows: Any) -> None:
-        """Say what select and score job are."""
-        job, parameters = hand.job.descriptor, self.select.entry.parameters
+        """Say what select and score job are; text has a floor and a cap of its own."""
+        job, settings = hand.job.descriptor, self.settings
+        parameters = {
+            "ratio": settings.ratio,
+            "k_min": Mux(job.text, settings.text_k_min, settings.k_min),
+            "k_max": Mux(job.text, settings.text_k_max, settings.k_max),
+        }
         feed = {
             "kind": Kind.SCORE,
             "address": job.q_score,
@@ -121,7 +126,7 @@ class Predictor(wiring.Component):
             **{name: job[name] for name in ("tokens", "group", "state")},
         }
         m.d.comb += [
-            *(parameters[name].eq(self.settings[name]) for name in SELECT_PARAMETERS.members),
+            *(self.select.entry.parameters[name].eq(value) for name, value in parameters.items()),
             self.select.entry.job.rows.eq(Mux(header.sealed != 0, rows, 0)),
             *(self.feed.p[name].eq(value) for name, value in feed.items()),
         ]

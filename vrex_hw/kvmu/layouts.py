@@ -108,7 +108,8 @@ DESCRIPTOR = data.StructLayout(
     {
         "id": 16,
         "fence": 1,
-        "padding": 15,
+        "text": 1,
+        "padding": 14,
         "state": LINE,
         "host": LINE,
         "host_tokens": LINE,
@@ -126,11 +127,13 @@ DESCRIPTOR = data.StructLayout(
 )
 """A job: one frame of one KV head of one layer. All addresses are lines.
 
-``id`` comes back in the job's status. ``fence``: begin when every job before has ended. ``state``:
-the head's; ``host``: its region there, for ``host_tokens`` tokens. ``q``, ``q_score``: queries
-that attend and that score, [tokens, group, chunks], ``q_stride`` lines from token to token, as
-``out``; ``k``, ``v``, ``k_hash``: [tokens, chunks], ``kv_stride`` lines from token to token.
-``tokens``: of the frame, 1 or more; ``group``: query heads that share the KV head."""
+``id`` comes back in the job's status. ``fence``: begin when every job before has ended. ``text``:
+the rows are those of a question or an answer, whose floor and cap are ``text_k_min`` and
+``text_k_max``. ``state``: the head's; ``host``: its region there, for ``host_tokens`` tokens.
+``q``, ``q_score``: queries that attend and that score, [tokens, group, chunks], ``q_stride`` lines
+from token to token, as ``out``; ``k``, ``v``, ``k_hash``: [tokens, chunks], ``kv_stride`` lines
+from token to token. ``tokens``: of the frame, 1 or more; ``group``: query heads that share the KV
+head."""
 
 STATUS = data.StructLayout(
     {

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from amaranth.lib import data
 
+from vrex.params import Params
 from vrex_hw.config import Config
 from vrex_hw.kvmu.layouts import DESCRIPTOR
 from vrex_hw.kvmu.regions import Regions
@@ -42,8 +43,9 @@ STATUS = (
     Bit("done", "a job has ended", True),
     *FAULTS,
 )
-JOB = tuple(name for name, _ in DESCRIPTOR if name != "padding")
-"""Registers that make a job, by the names of the descriptor's fields."""
+JOB = (*(name for name, _ in DESCRIPTOR if name not in ("text", "padding")), "text")
+"""Registers that make a job, by the names of the descriptor's fields; ``text``, which came later,
+is the last, so that the others stay where they were."""
 COUNTERS = (
     *UNITS,
     ("jobs", "jobs that have ended"),
@@ -101,6 +103,7 @@ def constants(config: Config) -> dict[str, int]:
 
 def _run_settings() -> Fields:
     """Yield what all jobs of a run share."""
+    text = Params().at(text=True)
     yield "n_sinks", 16, 4, "first tokens of a stream that are in no cluster, slot_tokens at most"
     yield "dimension", 16, 128, "head dimension d"
     yield "n_hyperplanes", 7, 32, "hash bits a token"
@@ -119,6 +122,8 @@ def _run_settings() -> Fields:
     yield "ring_tail", 16, 0, "jobs put into the ring so far, modulo 2^16: writing it starts them"
     yield "statuses", 32, 0, "first line of the ring of statuses: a line a job, 2^ring_log2"
     yield "write_statuses", 1, 0, "1: write a job's status there when it has ended"
+    yield "text_k_min", 16, text.k_min, "k_min of jobs whose text is 1"
+    yield "text_k_max", 16, text.k_max_fixed, "k_max of jobs whose text is 1"
 
 
 def _job_settings() -> Fields:

@@ -11,7 +11,7 @@ ADDRESS_BITS = 12
 """A block takes 4 KiB of address space; what is not listed answers SLVERR."""
 MAGIC = 0x56524558
 """``VREX`` in ASCII."""
-VERSION = 0x00000200
+VERSION = 0x00000300
 """Major in bits 31 to 16, minor 15 to 8, patch 7 to 0; a new major breaks drivers."""
 
 

@@ -77,6 +77,7 @@ class ReSVExactCache:
             given(step.v),
             k_hash=given(step.k_plain),
             q_retrieve=given(previous),
+            text=step.stage is Stage.TEXT,
         )
 
     def fork(self) -> Self:

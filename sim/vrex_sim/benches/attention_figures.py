@@ -90,7 +90,7 @@ def of_trace(source: trace.Trace) -> Iterator[Rows]:
             yield Rows(heads.transpose(0, 1).flatten(0, 1), k, v, limits)
 
 
-def _measure(sets: list[Rows], sizes: dict[str, int]) -> dict[str, float]:
+def _measure(sets: list[Rows], sizes: dict[str, Any]) -> dict[str, float]:
     ours, theirs = [], []
     for rows in sets:
         q, k, v, limits = rows

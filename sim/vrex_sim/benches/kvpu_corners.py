@@ -90,6 +90,22 @@ async def unions(dut: Any) -> None:
 
 
 @cocotb.test()
+async def frames_and_text(dut: Any) -> None:
+    """Jobs of both stages in turn, queued behind each other: each by its own floor and cap."""
+    rng, bus = rng_of("text"), make(dut)
+    params = PLAIN.replace(text_k_min=1, text_k_max=3)
+    await bus.reset()
+    jobs = []
+    for text in (False, True, True, False, True, False):
+        rows = [traffic.random_row(rng, bus.config.wtu) for _ in range(6)]
+        jobs.append(traffic.select_job(rows, params.at(text=text), bus.config))
+        other = traffic.select_job(rows, params.at(text=not text), bus.config)
+        assert jobs[-1]["picks"] != other["picks"]
+    await run_select(bus, jobs)
+    await bus.finish()
+
+
+@cocotb.test()
 async def row_too_long(dut: Any) -> None:
     """A row beyond the memory is a status; the rows beside it and the next job are whole."""
     rng, bus = rng_of("long"), make(dut)
