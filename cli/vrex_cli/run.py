@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vrex import Params, UserError
-from vrex.params import MODE_CHANGES, NAMES, TEXT_NAMES
+from vrex.params import MODE_CHANGES, NAMES
 from vrex.residency import Policy
 from vrex_cli import options
 
@@ -104,10 +104,9 @@ def _settle(params: Params, mode: str | None, changes: tuple[str, ...]) -> Param
 
 def _assignment(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
-    known = (*NAMES, *TEXT_NAMES)
-    if not equals or name not in known:
+    if not equals or name not in NAMES:
         raise UserError(
-            f"--set {text!r}: it must be NAME=VALUE with NAME one of {', '.join(known)}"
+            f"--set {text!r}: it must be NAME=VALUE with NAME one of {', '.join(NAMES)}"
         )
     try:
         return name, json.loads(value)

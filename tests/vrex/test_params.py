@@ -5,7 +5,6 @@ import dataclasses
 import pytest
 
 from vrex import MODES, Params, UserError
-from vrex.params import NAMES, TEXT_NAMES
 
 ON = Params(estimate=True)
 
@@ -70,11 +69,6 @@ def test_a_text_step_has_its_own_floor_and_cap_or_those_of_a_frame(changes, text
     found = params.at(text=True)
     assert (found.k_min, found.k_max) == text
     assert found.replace(k_min=params.k_min, k_max=params.k_max) == params
-
-
-def test_every_parameter_has_a_name_and_text_stands_in_for_one():
-    assert {*NAMES, *TEXT_NAMES} == {field.name for field in dataclasses.fields(Params)}
-    assert {name.removeprefix("text_") for name in TEXT_NAMES} == {"k_min", "k_max"} < {*NAMES}
 
 
 @pytest.mark.parametrize(

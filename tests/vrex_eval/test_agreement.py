@@ -32,7 +32,7 @@ def test_batched_selects_as_the_reference_on_a_real_trace(mode):
         q, k, v, plain = (own[name].float()[None] for name in ("q", "k", "v", "k_hash"))
         step = Step(q=q, k=k, v=v, q_plain=q, k_plain=plain, stage=Stage.FRAME)
         cache.attend(step)
-        wanted = resv.step(own["q"], own["k"], None, own["k_hash"])
+        wanted = resv.step(own["q"], own["k"], own["v"], own["k_hash"])
         got = cache.tables.cluster_of.first(resv.stored)[:, -q.shape[1] :].T
         assert torch.equal(got.int(), wanted.cluster)
         if number and wanted.counts.shape[1]:

@@ -25,7 +25,7 @@ def copies(cache, step, keep, chosen, b, head):
 
 
 def test_a_mean_stands_for_as_many_tokens(steps):
-    cache = ReSV(name="resv", params=SMALL, estimate=True).layer(0, 6)
+    cache = ReSV(name="resv", params=SMALL.replace(estimate=True)).layer(0, 6)
     stood = 0
     for step in steps:
         got = cache.attend(step)
@@ -53,14 +53,16 @@ def test_a_mean_stands_for_as_many_tokens(steps):
 
 
 def test_mean_values_are_counted(steps, run):
-    cache = ReSV(name="resv", params=SMALL, estimate=True).layer(0, 6)
+    cache = ReSV(name="resv", params=SMALL.replace(estimate=True)).layer(0, 6)
     got = run(cache, steps)[-1]
     assert got.overhead.tolist() == cache.last.scored.tolist()
     plain = ReSV(name="resv", params=SMALL).layer(0, 6)
     assert torch.equal(got.read, run(plain, steps)[-1].read)
 
 
-@pytest.mark.parametrize("other", ["moment=1", "cluster_scope=per_layer"])
-def test_what_does_not_go_with_it_is_told(other):
-    with pytest.raises(UserError, match="estimate works with"):
+@pytest.mark.parametrize(
+    ("other", "told"), [("moment=1", "without moment"), ("cluster_scope=per_layer", "per_layer")]
+)
+def test_what_does_not_go_with_it_is_told(other, told):
+    with pytest.raises(UserError, match=told):
         make(f"resv:estimate=true,{other}")

@@ -37,9 +37,10 @@ class Entry:
 
 TEXT = {f"text_{name}": name for name in SELECTING}
 """ReSV's parameters at the text stage, by the names that a spec uses."""
-STUDIED = ("estimate", "moment", "head_spread", "kv_bits")
+STUDIED = ("moment", "head_spread", "kv_bits")
 """Settings of ReSV that no reference has."""
-PAPER, RECOMMENDED = {"params": MODES["paper"]}, {"params": MODES["recommended"]}
+PAPER, RECOMMENDED = {"params": MODES["paper"]}, {"params": MODES["estimate"]}
+"""What ``recommended`` means here is what we recommend today, whatever its mode is called."""
 METHODS = {
     "full": Entry(make=Full),
     "flexgen": Entry(make=Full),

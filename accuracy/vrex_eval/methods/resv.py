@@ -14,8 +14,8 @@ from vrex_eval.methods.attention import Stand, by_head, rows
 from vrex_eval.methods.clusters import ClusterTables
 from vrex_eval.methods.selecting import Choice, Selecting, SelectingCache
 
-SELECTING = ("wicsum_ratio", "k_min", "k_max", "score_map", "score_temperature", "query")
-"""Parameters that may differ between stages: clusters do not depend on them."""
+SELECTING = ("wicsum_ratio", "score_map", "score_temperature", "query")
+"""What may differ at the text stage beside floor and cap: clusters do not depend on it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,6 @@ class ReSV(Selecting):
     moment: float = 0.0
     """How much of a cluster's spread its score gets: with 1, half the variance that a normal
     spread of its keys gives the logits, one number a cluster. Ours, not the paper's."""
-    estimate: bool = False
-    """Whether the mean key and value of a cluster that is not selected stand for its tokens, with
-    their weight. The mean values are read as well. Ours, not the paper's."""
     head_spread: float = 0.0
     """Standard deviation to which each query head's scores are brought, over a step's tokens and
     clusters, by a temperature of its own: the nearest power of two that ``score_temperature`` can
@@ -56,10 +53,8 @@ class ReSV(Selecting):
             changes = (*self.text_changes, ("wicsum_ratio", self.text_budget))
             object.__setattr__(self, "text_changes", changes)
         self.params_at(Stage.TEXT)
-        if self.estimate and (self.moment or self.params.cluster_scope == "per_layer"):
-            raise UserError(
-                f"method {self.name}: estimate works with a table a head and without moment"
-            )
+        if self.params.estimate and self.moment:
+            raise UserError(f"method {self.name}: estimate works without moment: leave one out")
         if self.kv_bits not in (4, 16):
             raise UserError(f"method {self.name}: kv_bits is {self.kv_bits!r}: it must be 4 or 16")
         object.__setattr__(self, "budget", self.params.wicsum_ratio)
@@ -69,9 +64,14 @@ class ReSV(Selecting):
 
     def params_at(self, stage: Stage) -> Params:
         """Return the parameters by which a stage selects; clusters are those of ``params``."""
-        if stage is Stage.FRAME or not self.text_changes:
-            return self.params
-        return self.params.replace(**dict(self.text_changes))
+        params = self.params.at(text=stage is Stage.TEXT)
+        return params if stage is Stage.FRAME else params.replace(**dict(self.text_changes))
+
+    @property
+    def representative(self) -> float:
+        """What of a cluster is read to select, in tokens' worth of K and V: its mean key, and its
+        mean value where it may stand for its tokens."""
+        return 1.0 if self.params.estimate else 0.5
 
     def layer(self, index: int, layers: int) -> LayerCache:
         """Return an empty cache for layer ``index`` of ``layers``."""
@@ -88,20 +88,18 @@ class TopKClusters(ReSV):
     def __post_init__(self) -> None:
         """Make floor and cap the budget."""
         count, text = self.budget, self.text_budget
-        object.__setattr__(self, "params", self.params.replace(**self._fixed(count)))
-        if text is not None:
-            changes = (*self.text_changes, *self._fixed(text).items())
-            object.__setattr__(self, "text_changes", changes)
+        fixed = self._fixed(count, "") | self._fixed(count if text is None else text, "text_")
+        object.__setattr__(self, "params", self.params.replace(**fixed))
         object.__setattr__(self, "budget", None)
         object.__setattr__(self, "text_budget", None)
         super().__post_init__()
         object.__setattr__(self, "budget", count)
         object.__setattr__(self, "text_budget", text)
 
-    def _fixed(self, count: float | None) -> dict[str, object]:
+    def _fixed(self, count: float | None, stage: str) -> dict[str, object]:
         if count is None or count != int(count):
             raise UserError(f"method {self.name}: budget is {count!r}: it must be a whole number")
-        return {"k_min": int(count), "k_max": int(count)}
+        return {f"{stage}k_min": int(count), f"{stage}k_max": int(count)}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -140,7 +138,7 @@ class ReSVCache(SelectingCache):
         """Cluster the new keys."""
         hashed = step.k_plain if self.method.params.hash_keys == "pre_rope" else step.k
         keys = self._tabled(step.k)
-        if self.method.estimate:
+        if self.method.params.estimate:
             keys = torch.cat([keys, self._tabled(step.v)], -1)
         self.tables.add(keys, self._tabled(hashed))
 
@@ -164,10 +162,11 @@ class ReSVCache(SelectingCache):
         # A column of False for tokens that are in no scored cluster.
         chosen = torch.nn.functional.pad(chosen, (0, 1))
         selected = chosen.gather(2, torch.where(always, most, cluster_of))
-        if not self.method.estimate:
-            return Choice(selected=selected, always=always, overhead=scored / 2)
+        overhead = scored * self.method.representative
+        if not self.method.params.estimate:
+            return Choice(selected=selected, always=always, overhead=overhead)
         stand = self._stand(self.last.selected.any(2), scored, batch, heads)
-        return Choice(selected=selected, always=always, overhead=scored, stand=stand)
+        return Choice(selected=selected, always=always, overhead=overhead, stand=stand)
 
     def _stand(self, chosen: Tensor, scored: Tensor, batch: int, heads: int) -> Stand:
         """Return the means of the scored clusters that are not ``chosen`` [B, Hkv, C]."""

@@ -60,7 +60,7 @@ class ReSVExactCache:
             past=past,
             read=keep.sum(-1).to(device),
             fetched=fetched.to(device),
-            overhead=sealed.to(device) / 2,
+            overhead=sealed.to(device) * self.method.representative,
             keep=keep.to(device),
         )
 
