@@ -107,7 +107,7 @@ def test_a_clusters_spread_is_added_to_its_score(steps):
 
 def test_exact_is_the_exact_reference(steps):
     cache = make("resv_exact:recent_window=30,join_window=20").layer(0, 6)
-    params = MODES["recommended"].replace(recent_window=30, join_window=20)
+    params = MODES["estimate"].replace(recent_window=30, join_window=20)
     streams = references(params, "exact")
     for step in steps[:20]:
         got = cache.attend(step)

@@ -184,7 +184,7 @@ def test_sweep_and_ablation_choose_methods():
     swept = run.chosen(Settings(methods=("chunks", "full"), sweep=True))
     assert [run.budget_of(m) for m in swept] == [*METHODS["chunks"].ladder, 1.0]
     names = [m.name for m in run.chosen(Settings(ablation=True))]
-    assert "resv:k_min=4" in names and "resv_exact" not in names
+    assert "resv:k_min=4,k_max=16" in names and "resv_exact" not in names
     with pytest.raises(UserError, match="--sweep"):
         run.chosen(Settings(sweep=True, budgets=(1,)))
     with pytest.raises(UserError, match="streams is 0"):
@@ -193,7 +193,7 @@ def test_sweep_and_ablation_choose_methods():
 
 def test_ablation_has_its_table(tmp_path):
     evaluate([TinyBenchmark()], Settings(methods=("full",), ablation=True, **SMALL), tmp_path)
-    assert "+ cap of 16" in (tmp_path / "tables.md").read_text()
+    assert "+ floor of 4, cap of 16" in (tmp_path / "tables.md").read_text()
     assert tables.table(["a"], [["1"]]) == "| a |\n| --- |\n| 1 |"
 
 

@@ -35,12 +35,12 @@ def test_each_stage_has_its_own_budget(steps, run, name, frame, text):
     assert any(not torch.equal(of_text[n].read, of_frames[n].read) for n in range(30, 36))
 
 
-@pytest.mark.parametrize("name", ["recommended", "resv_exact"])
+@pytest.mark.parametrize("name", ["resv:mode=recommended", "resv_exact:mode=recommended"])
 def test_resv_selects_by_other_parameters_at_text(steps, run, name):
     few = "text_k_min=1,text_k_max=1"
-    got = run(make(f"{name}:{few}", **SMALL).layer(0, 6), steps)
+    got = run(make(f"{name},{few}", **SMALL).layer(0, 6), steps)
     of_frames = run(make(name, **SMALL).layer(0, 6), steps)
-    of_text = run(make(f"{name}:{few.replace('text_', '')}", **SMALL).layer(0, 6), steps)
+    of_text = run(make(f"{name},{few.replace('text_', '')}", **SMALL).layer(0, 6), steps)
     for n in range(1, 36):
         wanted = of_text[n] if n >= TEXT.start else of_frames[n]
         assert torch.equal(got[n].keep if got[n].past else got[n].read, wanted.keep)

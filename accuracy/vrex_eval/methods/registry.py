@@ -39,7 +39,8 @@ TEXT = {f"text_{name}": name for name in SELECTING}
 """ReSV's parameters at the text stage, by the names that a spec uses."""
 STUDIED = ("moment", "head_spread", "kv_bits")
 """Settings of ReSV that no reference has."""
-PAPER, RECOMMENDED = {"params": MODES["paper"]}, {"params": MODES["estimate"]}
+PAPER, TIGHT = {"params": MODES["paper"]}, {"params": MODES["tight"]}
+RECOMMENDED = {"params": MODES["estimate"]}
 """What ``recommended`` means here is what we recommend today, whatever its mode is called."""
 METHODS = {
     "full": Entry(make=Full),
@@ -54,7 +55,7 @@ METHODS = {
     "infinigenp": Entry(
         make=InfiniGen, settings={"stage": "both", "budget": 0.5}, ladder=(0.1, 0.25, 0.5)
     ),
-    "topk_clusters": Entry(make=TopKClusters, settings=RECOMMENDED, ladder=(1, 2, 4, 8, 16)),
+    "topk_clusters": Entry(make=TopKClusters, settings=TIGHT, ladder=(1, 2, 4, 8, 16)),
     "oracle_topk": Entry(make=OracleTopK, ladder=(1, 4, 16, 64), oracle=True),
     "oracle_topp": Entry(make=OracleTopP, ladder=(0.5, 0.8, 0.9, 0.95), oracle=True),
     "resv": Entry(make=ReSV, settings=PAPER, ladder=(0.1, 0.3, 0.5, 0.8)),
