@@ -10,7 +10,7 @@ from torch import Tensor
 from resv_ref import trace as traces
 from resv_ref.trace import Trace
 from vrex import Params, UserError
-from vrex_eval.method import Attended, LayerCache, Step
+from vrex_eval.method import Attended, LayerCache, Stage, Step
 from vrex_eval.methods import make
 
 NAMES = {"q": "q", "k": "k", "v": "v", "k_hash": "k_plain", "q_retrieve": "q_previous"}
@@ -24,7 +24,7 @@ class Capture:
     layers: Sequence[int]
     """Numbers of the layers to keep, from 0."""
     steps: dict[int, list[dict[str, Tensor]]] = field(default_factory=dict)
-    """For each layer its steps' tensors, bfloat16 on the CPU, by a trace's names."""
+    """For each layer its steps' tensors by a trace's names, on the CPU: bfloat16, and ``text``."""
     name: str = "capture"
 
     def layer(self, index: int, layers: int) -> LayerCache:
@@ -52,6 +52,7 @@ class Captured:
             tensor = getattr(step, source)
             tensor = step.q if tensor is None else tensor
             kept[name] = tensor[0].detach().cpu().bfloat16()
+        kept["text"] = torch.tensor(step.stage is Stage.TEXT)
         self._steps.append(kept)
         return self._inner.attend(step)
 
@@ -60,12 +61,12 @@ class Captured:
         return Captured(self._inner.fork(), self._steps)
 
 
-def to_trace(capture: Capture, params: Params | None = None) -> Trace:
+def to_trace(capture: Capture, params: Params | None = None, *, lean: bool = False) -> Trace:
     """Return what was captured: a step is a frame, shorter ones are padded with zeros.
 
     One layer gives a trace without an axis of layers, several one with it, in the order in which
-    they were asked for. Raises :class:`~vrex.UserError` where nothing was captured or a value is
-    not finite.
+    they were asked for. ``lean`` leaves out ``q_retrieve``, which ``query=previous_layer`` alone
+    needs. Raises :class:`~vrex.UserError` where nothing was captured or a value is not finite.
     """
     of_layers = [capture.steps.get(layer, []) for layer in capture.layers]
     if not of_layers or not of_layers[0]:
@@ -74,12 +75,14 @@ def to_trace(capture: Capture, params: Params | None = None) -> Trace:
     tensors: dict[str, Any] = {
         name: torch.stack([_frames([step[name] for step in steps]) for steps in of_layers])
         for name in NAMES
+        if not (lean and name == "q_retrieve")
     }
     if len(of_layers) == 1:
         tensors = {name: tensor[0] for name, tensor in tensors.items()}
     trace = Trace(
         params=params or Params(),
         frame_lengths=torch.tensor(lengths, dtype=torch.int32),
+        text=torch.stack([step["text"] for step in of_layers[0]]),
         **tensors,
     )
     traces.check(trace, "captured trace")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--answer", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--context", type=click.IntRange(1, LONGEST), default=2048, show_default=True)
 @click.option("--stream", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--lean", is_flag=True, help="Leave out what only query=previous_layer needs.")
 @click.option("--device", default="cpu", show_default=True)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True)
 def capture(
@@ -39,14 +40,15 @@ def capture(
     answer: int,
     context: int,
     stream: int,
+    lean: bool,
     device: str,
     output: Path,
 ) -> None:
     """Save a trace of MODEL_DIR: a transformers model that reads --input, or our video model.
 
     A transformers model reads --input in frames of --chunk tokens and then answers --answer
-    tokens. The video model watches test stream --stream of --context tokens and is asked its first
-    question.
+    tokens. The video model watches test stream --stream of --context tokens and is then asked what
+    the benchmark asks at the end, one question after the other.
     """
     from resv_ref import files
     from resv_ref import trace as traces
@@ -70,13 +72,13 @@ def capture(
         raise UserError(f"{model}: is a video model, which reads no --input; leave it out")
     else:
         _watch_video(model, captured, context, stream, device)
-    trace = to_trace(captured, params)
+    trace = to_trace(captured, params, lean=lean)
     traces.write(output, trace.tensors(), trace.metadata())
     click.echo(f"wrote {trace.frames} frames of layers {list(captured.layers)} to {output}")
 
 
 def _watch_video(model: Path, captured: "Capture", context: int, stream: int, device: str) -> None:
-    """Let the video model watch a test stream, and ask the first question that comes last."""
+    """Let the video model watch a test stream, and answer what is asked after its last frame."""
     import torch
 
     from vrex_cli.eval import load_benchmarks
@@ -88,6 +90,6 @@ def _watch_video(model: Path, captured: "Capture", context: int, stream: int, de
     with torch.no_grad():
         for frame in range(batch.frames.shape[1]):
             watching.frame(batch.frames[:, frame])
-        asked = list(rounds(batch))
-        if asked:
-            watching.text(asked[-1].text)
+        for one in rounds(batch):
+            if one.frame == batch.frames.shape[1] - 1:
+                watching.answer(one.text, one.answer.shape[1])

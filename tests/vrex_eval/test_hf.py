@@ -214,6 +214,9 @@ def test_capture_writes_a_trace_of_several_layers(vrex, tmp_path, folder, ids):
     tensors, _ = reference.run(trace, trace.params.replace(recent_window=20), "float")
     assert tensors["attn_out"].shape == trace.q.shape
     assert trace.params == Params()
+    assert trace.text.tolist() == [False] * 7 + [True] * 3 and trace.q_retrieve is not None
+    vrex("capture", folder, "--lean", *layers, "--input", given, "--answer", 3, "-o", output)
+    assert traces.read(output).q_retrieve is None
 
 
 @pytest.mark.parametrize(
