@@ -111,10 +111,10 @@ class ReSV:
         other dtypes are rounded to bfloat16, and what lies on another device is copied. ``v``
         has the shape of ``k`` and is needed for attention alone: it is given in every frame, or
         attention ends with the first one that lacks it; where ``estimate`` is set it is needed in
-        every frame. ``k_hash``, as ``k`` but before RoPE, is
-        needed where ``hash_keys`` is pre_rope; ``q_retrieve``, as ``q``, where ``query`` is
-        previous_layer. ``text``: the tokens are those of a question or an answer, whose rows have
-        a floor and a cap of their own (:meth:`~vrex.Params.at`).
+        every frame. ``k_hash``, as ``k`` but before RoPE, is needed where ``hash_keys`` is
+        pre_rope; ``q_retrieve``, as ``q``, where ``query`` is previous_layer. ``text``: the tokens
+        are those of a question or an answer, whose rows have a floor and a cap of their own
+        (:meth:`~vrex.Params.at`).
 
         Attention takes ``q``, whatever the queries that score. Raises :class:`ValueError` for a
         tensor that is missing, in an earlier frame too, or has the wrong shape.
@@ -258,7 +258,8 @@ class ReSV:
         tokens, kv_heads = k.shape[:2]
         keys = k.reshape(tokens, len(self.tables), -1)
         hashed = hashed.reshape(keys.shape)
-        values = None if v is None else _bfloat16(v).reshape(keys.shape)
+        given = v if self.params.estimate else None
+        values = None if given is None else _bfloat16(given).reshape(keys.shape)
         bits = hash_bits(hashed, self._planes(), self._exact, **self._sizes)
         cluster = torch.full((tokens, len(self.tables)), -1, dtype=torch.int32)
         for head, table in enumerate(self.tables):

@@ -12,10 +12,10 @@ BF16_BYTES = 2
 def summarise(trace: Trace, tensors: dict[str, Tensor]) -> dict[str, Any]:
     """Count a run's tokens, clusters, retrieval and bytes.
 
-    Trace and tensors are of one layer or merged (:func:`resv_ref.layers.merge`). Every figure is a
-    sum over frames and KV heads. ``past`` are the tokens stored before a
-    frame, ``scored`` those in clusters that it scored, ``selected`` those in clusters that it
-    selected; what is past and not scored (sinks, open window) is always attended.
+    Trace and tensors are of one layer or merged (:func:`resv_ref.layers.merge`), the trace with
+    the run's parameters. Every figure is a sum over frames and KV heads. ``past`` are the tokens
+    stored before a frame, ``scored`` those in clusters that it scored, ``selected`` those in
+    clusters that it selected; what is past and not scored (sinks, open window) is always attended.
 
     - ``tokens``, ``clusters`` (of all KV heads), ``tokens_per_cluster`` (sinks not counted)
     - ``attended_per_row``: mean tokens that a row attends, the frame's own included

@@ -48,8 +48,9 @@ def test_run_writes_every_tensor_and_all_parameters(vrex, tmp_path, stream, engi
 @pytest.mark.parametrize("engine", ["float", "exact"])
 def test_a_run_with_stand_ins(vrex, tmp_path, stream, engine):
     output = tmp_path / "out.safetensors"
-    few = ["--set", "k_min=1", "--set", "k_max=1", "--set", "estimate=true"]
-    result = vrex("run", stream, "--engine", engine, *few, "--json", "-o", output)
+    few = {"recent_window": 5, "hamming_threshold": 0, "k_min": 1, "k_max": 1, "estimate": "true"}
+    changes = [text for name, value in few.items() for text in ("--set", f"{name}={value}")]
+    result = vrex("run", stream, "--engine", engine, *changes, "--json", "-o", output)
     assert result.code == 0
     assert json.loads(result.out)["stand_ins_per_frame"] > 0
     with safe_open(output, "pt") as file:

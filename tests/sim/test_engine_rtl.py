@@ -352,6 +352,18 @@ def test_what_only_the_references_do_is_refused(change):
         engine_rtl.run(stream(frames=2), SMALL.replace(**change))
 
 
+def test_parameters_without_stand_ins_win_over_a_trace_that_asks_for_them(tiny):
+    trace = stream(frames=9)
+    asks = trace.with_params(SMALL.replace(estimate=True))
+    with pytest.raises(UserError, match="the compiled engine does not do it, run it with"):
+        engine_rtl.run(asks, config=TINY, verilog=tiny, engine="compiled")
+    _, told = engine_rtl.run(asks, SMALL, config=TINY, verilog=tiny, engine="compiled")
+    _, wanted = reference.run(trace, beat=TINY.lxe.side, window=TINY.lxe.window)
+    names = wanted.keys() - {"metadata"}
+    assert {name: told[name] for name in names} == {name: wanted[name] for name in names}
+    assert reference.run(asks)[1]["stand_ins_per_frame"] > 0
+
+
 def test_sizes_have_a_limit():
     trace = stream(frames=2)
     with pytest.raises(UserError, match=r"sealed clusters is 40000: .* 32768 at most"):
