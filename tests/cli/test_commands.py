@@ -29,7 +29,8 @@ def stream(tmp_path):
 @pytest.mark.parametrize("engine", ["float", "exact"])
 def test_run_writes_every_tensor_and_all_parameters(vrex, tmp_path, stream, engine):
     output = tmp_path / "out.safetensors"
-    result = vrex("run", stream, "--engine", engine, "--set", "k_max=null", "--json", "-o", output)
+    changes = ["--set", "k_max=null", "--set", "text_k_max=3"]
+    result = vrex("run", stream, "--engine", engine, *changes, "--json", "-o", output)
     assert result.code == 0
     assert result.err == ""
     assert json.loads(result.out)["tokens"] == 40
@@ -41,6 +42,7 @@ def test_run_writes_every_tensor_and_all_parameters(vrex, tmp_path, stream, engi
         used = Params.from_json(file.metadata()["resv"])
         engines = json.loads(file.metadata()["engines"])
     assert used.k_max is None
+    assert (used.text_k_min, used.text_k_max) == (None, 3)
     assert used.n_hyperplanes == 16
     assert set(engines.values()) == {engine}
 

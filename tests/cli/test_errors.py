@@ -46,6 +46,8 @@ def test_unknown_names(vrex, tmp_path, monkeypatch, arguments, fragments):
         (["--set", "k_mim=3"], ["k_mim"]),
         (["--set", "k_min"], ["NAME=VALUE"]),
         (["--set", "k_min=0"], ["k_min", "0"]),
+        (["--set", "text_k_min=0"], ["text_k_min", "0"]),
+        (["--set", "text_k=1"], ["NAME=VALUE", "text_k_max"]),
         (["--set", "k_min=many"], ["k_min", "many"]),
         (["--set", "wicsum_ratio=1.5"], ["wicsum_ratio", "1.5"]),
         (["--set", "score_temperature=3"], ["score_temperature", "power of two"]),

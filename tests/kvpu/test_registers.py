@@ -33,6 +33,16 @@ def test_names_and_addresses_are_unique_and_fit(registers):
     assert set(registers.constants(CONFIGS["core"])) == named
 
 
+def test_what_a_driver_of_the_core_knows_stays_where_it_was():
+    """What came later lies behind; a core that is told nothing of text selects as ever."""
+    names = ("k_min", "k_max", "write_statuses", "job_id", "job_fence", "job_state", "job_q_stride")
+    places = (0x054, 0x058, 0x144, 0x180, 0x184, 0x188, 0x1B8)
+    assert tuple(CORE.address[name] for name in names) == places
+    reset = {register.name: register.reset for register in CORE.registers}
+    assert reset["job_text"] == 0
+    assert (reset["text_k_min"], reset["text_k_max"]) == (reset["k_min"], reset["k_max"])
+
+
 @pytest.mark.parametrize(("registers", "name"), [(KVPU, "kvpu"), (CORE, "core")])
 def test_the_page_is_the_one_in_docs(registers, name):
     assert page(registers) == (DOCS / f"registers-{name}.md").read_text(), (

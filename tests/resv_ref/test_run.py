@@ -155,12 +155,12 @@ def test_text_steps_select_by_their_own_floor_and_cap(
     trace = dataclasses.replace(small, text=text)
     steps = trace.text_steps
     assert steps.any() and not steps.all()
-    for floor, cap in ((1, 1), (4, 4), (1, None)):
-        params = small.params.replace(text_k_min=floor, text_k_max=cap)
-        got = run.run(trace, params, engine)[0]
-        of_frames = run.run(trace, small.params, engine)[0]
-        few = small.params.replace(k_min=floor, k_max=cap or small.params.k_max)
-        of_text = run.run(trace, few, engine)[0]
+    plain = small.params.replace(wicsum_ratio=0.6)
+    frames = dataclasses.replace(small, text=torch.zeros(20, dtype=torch.bool))
+    of_frames = run.run(frames, plain, engine)[0]
+    for floor, cap in ((1, 1), (1, 3), (4, None)):
+        got = run.run(trace, plain.replace(text_k_min=floor, text_k_max=cap), engine)[0]
+        of_text = run.run(frames, plain.replace(k_min=floor, k_max=cap or 5), engine)[0]
         assert torch.equal(got["weights"], of_frames["weights"])
         for name in ("row_selected", "selected"):
             assert torch.equal(got[name][~steps], of_frames[name][~steps])

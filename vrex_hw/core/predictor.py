@@ -34,6 +34,9 @@ class Predictor(wiring.Component):
     before it attends for job j. A job waits while one of its head is in the sequencer or attends
     (``same`` says so of the head ``asked``); one with a ``fence`` until all is ``quiet``.
 
+    Its select job has the floor and cap of its stage. Where they are new its rows wait before the
+    WTU until the union of the job before has been taken: what that takes the LXE has done before.
+
     ``busy``: a job is in hand. Latency: that of memory and 9 cycles from a job to its scores. Our
     decision; the paper predicts while it executes.
     """
