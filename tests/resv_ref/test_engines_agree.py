@@ -8,10 +8,16 @@ from resv_ref import trace as traces
 from resv_ref.trace import Trace
 from vrex.params import MODE_CHANGES
 
-MOST_DIFFERENT = {"recommended": (0.0015, 0.003), "paper": (0.0002, 0.0002)}
+MOST_DIFFERENT = {
+    "paper": (0.0002, 0.0002),
+    "recommended": (0.0005, 0.0005),
+    "tight": (0.0015, 0.001),
+    "estimate": (0.0015, 0.001),
+}
 """Share of what either engine selects that only one of them does, for rows and for the unions of
-KV heads. Measured: 0.0012 and 0.0021 (recommended), 0.00007 and 0.00005 (paper). The floor of
-four clusters reaches weights so small that they tie at 16 bits and then rank by number."""
+KV heads. Measured: 0.0001 and 0 (paper), 0.0002 and 0.0002 (recommended), 0.0009 and 0.0005 (tight,
+estimate). A floor of four clusters reaches weights so small that they tie at 16 bits and then rank
+by number; the more clusters there are, the more often."""
 
 
 @pytest.mark.parametrize("mode", MODE_CHANGES)

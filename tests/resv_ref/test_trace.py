@@ -15,7 +15,7 @@ from torch import Tensor
 from resv_ref import trace as traces
 from resv_ref.generator import generate
 from resv_ref.trace import Trace
-from vrex import Params, UserError
+from vrex import MODES, Params, UserError
 
 Tensors = dict[str, Tensor]
 
@@ -39,9 +39,10 @@ def test_read_gives_what_was_written(file: Path, small: Trace) -> None:
     assert sizes == (20, 5, 4, 2, 16)
 
 
-def test_the_example_has_the_recommended_parameters(example: Trace) -> None:
-    assert example.params == Params()
-    assert int(example.frame_lengths.sum()) == 2008
+def test_the_example_has_frames_then_questions_and_answers(example: Trace) -> None:
+    assert example.params == MODES["tight"]
+    assert int(example.frame_lengths.sum()) == 2036
+    assert example.text_steps.tolist() == [False] * 200 + [True] * 12
 
 
 def test_what_is_left_out_takes_its_default(small: Trace, tmp_path: Path) -> None:

@@ -81,6 +81,8 @@ def row_sets(config: WTUConfig, trace_file: Path, seed: int) -> Iterator[tuple[s
     """Yield every set of rows by its name."""
     source = trace.read(trace_file)
     for mode, params in MODES.items():
+        if params.estimate:
+            continue  # The rows of another mode: what stands for the rest is not the WTU's.
         yield f"{trace_file.stem} {mode}", list(_trace_rows(source, params, config))
         for clusters in GENERATED:
             if clusters <= config.entries:
