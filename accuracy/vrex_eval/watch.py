@@ -114,7 +114,7 @@ class Watch:
         fork = self.watching.fork()
         live = torch.tensor([q is not None for q in one.questions], device=one.text.device)
         self._switch("text", bool(self.every), live)
-        first, answer = _answer(fork, one)
+        first, said = answer(fork, one)
         self._switch("text", False)
         if self.makes:
             self.reference.logits.append(first)
@@ -123,7 +123,7 @@ class Watch:
         kl = torch.nn.functional.kl_div(
             first.log_softmax(-1), wanted.log_softmax(-1), log_target=True, reduction="none"
         ).sum(-1)
-        right = (answer == one.answer).double().mean(-1)
+        right = (said == one.answer).double().mean(-1)
         sums = self.recorded.tally.take()
         self._count("text", (sums * live.cpu()[:, None]).sum(2))
         self._answers(one, right.tolist(), kl.tolist(), sums.sum((1, 3)).T.tolist())
@@ -165,7 +165,7 @@ class Watch:
         return {**stages, "questions": self._questions}
 
 
-def _answer(watching: Watching, one: Round) -> tuple[Tensor, Tensor]:
+def answer(watching: Watching, one: Round) -> tuple[Tensor, Tensor]:
     """Ask, and answer greedily; return the first logits [B, words] and the tokens [B, A]."""
     first = watching.text(one.text)[:, -1]
     tokens = [first.argmax(-1)]

@@ -82,7 +82,7 @@ def _watch_video(model: Path, captured: "Capture", context: int, stream: int, de
     import torch
 
     from vrex_cli.eval import load_benchmarks
-    from vrex_eval.watch import rounds
+    from vrex_eval.watch import answer, rounds
 
     (benchmark,) = load_benchmarks((model,), None, device)
     batch = benchmark.batch(context, stream, 1)
@@ -92,4 +92,4 @@ def _watch_video(model: Path, captured: "Capture", context: int, stream: int, de
             watching.frame(batch.frames[:, frame])
         for one in rounds(batch):
             if one.frame == batch.frames.shape[1] - 1:
-                watching.answer(one.text, one.answer.shape[1])
+                answer(watching, one)
