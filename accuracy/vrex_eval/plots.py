@@ -8,7 +8,7 @@ from resv_ref import files
 from vrex import UserError
 from vrex_eval.ablation import ABLATION
 from vrex_eval.benchmark import Benchmark
-from vrex_eval.methods import METHODS
+from vrex_eval.methods import METHODS, SLOW
 from vrex_eval.tables import Details, by_method, mean
 
 if TYPE_CHECKING:
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STYLES = ("o-", "s-", "^-", "v-", "D-", "P-", "X-", "*-")
+COLOURS = (
+    *("tab:gray", "tab:gray", "tab:orange", "tab:pink", "tab:olive", "tab:blue", "tab:cyan"),
+    *("tab:green", "yellowgreen", "darkgreen", "tab:purple", "silver", "darkgray"),
+    *("tab:brown", "black", "tab:red"),
+)
+"""Of the methods, in their order; a method has one, whatever its settings."""
 
 
 def draw(folder: Path, details: Details, hashes: dict[str, Any], benchmark: Benchmark) -> None:
@@ -23,6 +29,7 @@ def draw(folder: Path, details: Details, hashes: dict[str, Any], benchmark: Benc
     folder.mkdir(exist_ok=True)
     for context in sorted({d["context"] for d in details}):
         own = [d for d in details if d["context"] == context]
+        _save(_overview(own, benchmark), folder / f"overview-{context}.png")
         _save(_accuracy(own, benchmark), folder / f"accuracy-{context}.png")
         _save(_errors(own), folder / f"errors-{context}.png")
         for name in ("resv", "recommended"):
@@ -48,6 +55,62 @@ def _figure(columns: int, rows: int = 1) -> tuple["Figure", list["Axes"]]:
 def _save(figure: "Figure", path: Path) -> None:
     with files.whole(path) as unfinished:
         figure.savefig(unfinished, format="png", dpi=120)
+
+
+Points = list[tuple[float, float]]
+
+
+def _overview(details: Details, benchmark: Benchmark) -> "Figure":
+    """Old memory and hidden error against bytes read; lines join the best settings of a method."""
+    figure, axes = _figure(2)
+    titles = (("old memory", "text", "accuracy, %"), ("hidden error", "frames", "%"))
+    families = (_old_memory(details, benchmark), _hidden_errors(details))
+    for axis, of_methods, sign, title in zip(axes, families, (1, -1), titles, strict=True):
+        for name, points in of_methods.items():
+            style: dict[str, Any] = {
+                "color": _colour(name),
+                "alpha": 0.5 if METHODS[name].oracle else 1.0,
+            }
+            axis.plot(*zip(*_frontier(points, sign), strict=True), "-", linewidth=1, **style)
+            axis.plot(*zip(*points, strict=True), "o", label=name, markersize=4, **style)
+        axis.set(title=title[0], xlabel=f"read at {title[1]}, % of the past", ylabel=title[2])
+        axis.grid(alpha=0.3)
+    axes[1].set_yscale("log")
+    _legend(figure, axes[0])
+    return figure
+
+
+def _old_memory(details: Details, benchmark: Benchmark) -> dict[str, Points]:
+    """Return each method's bytes at text and mean accuracy of old-memory questions, in per cent."""
+    found: dict[str, Points] = defaultdict(list)
+    for name, curve in _curves(details).items():
+        for own in curve:
+            read = [_bytes(own, kind) for kind in benchmark.old_kinds]
+            right = [mean(own, "questions", kind, "accuracy") for kind in benchmark.old_kinds]
+            xs, ys = ([100 * x for x in part if x is not None] for part in (read, right))
+            if len(xs) == len(ys) == len(read):
+                found[name.partition(":")[0]].append((sum(xs) / len(xs), sum(ys) / len(ys)))
+    return found
+
+
+def _hidden_errors(details: Details) -> dict[str, Points]:
+    """Return each method's bytes at frames and hidden error, in per cent; where there is one."""
+    found: dict[str, Points] = defaultdict(list)
+    for name, curve in _curves(details).items():
+        for own in curve:
+            read, error = mean(own, "frame", "bytes"), mean(own, "hidden_error")
+            if read is not None and error:
+                found[name.partition(":")[0]].append((100 * read, 100 * error))
+    return found
+
+
+def _frontier(points: Points, sign: int) -> Points:
+    """Return the points that no other beats at as few bytes; ``sign`` -1: less is better."""
+    kept: Points = []
+    for x, y in sorted(points):
+        if not kept or sign * y > sign * kept[-1][1]:
+            kept.append((x, y))
+    return kept
 
 
 def _accuracy(details: Details, benchmark: Benchmark) -> "Figure":
@@ -97,6 +160,8 @@ def _curves(details: Details) -> dict[str, list[Details]]:
     """
     curves: dict[str, list[tuple[float, Details]]] = defaultdict(list)
     for (name, budget), own in by_method(details):
+        if name.partition(":")[0] in SLOW:  # On other streams than the rest, as a rule.
+            continue
         if name in METHODS or name not in ABLATION.values():
             head, _, rest = name.partition(":")
             settings = [text for text in rest.split(",") if text and "budget=" not in text]
@@ -118,10 +183,16 @@ def _line(
 ) -> None:
     line = [(100 * x, 100 * y) for x, y in points if x is not None and y is not None]
     if line:
-        style = STYLES[number % len(STYLES)]
-        oracle = METHODS[name.partition(":")[0]].oracle
+        style, base = STYLES[number % len(STYLES)], name.partition(":")[0]
+        alpha = 0.5 if METHODS[base].oracle else 1
         xs, ys = zip(*line, strict=True)
-        axis.plot(xs, ys, style, label=name, markersize=3, linewidth=1, alpha=0.5 if oracle else 1)
+        axis.plot(
+            xs, ys, style, label=name, color=_colour(base), markersize=3, linewidth=1, alpha=alpha
+        )
+
+
+def _colour(method: str) -> str:
+    return COLOURS[list(METHODS).index(method)]
 
 
 def _heads(detail: dict[str, Any]) -> "Figure":

@@ -12,7 +12,7 @@ from vrex import UserError
 from vrex_eval import hamming, parallel, plots, summary, tables
 from vrex_eval.ablation import ABLATION
 from vrex_eval.benchmark import Batch, Benchmark
-from vrex_eval.methods import METHODS, make
+from vrex_eval.methods import METHODS, SLOW, make
 from vrex_eval.methods.registry import parse
 from vrex_eval.methods.selecting import Selecting
 from vrex_eval.units import Folder, Key, read_json, write_json, write_text
@@ -20,8 +20,6 @@ from vrex_eval.watch import Reference, Watch
 
 Progress = Callable[[int, int, str], object]
 """Called with how many frames are done, of how many, and what is under way."""
-SLOW = ("resv_exact",)
-"""Methods that have to be asked for by name."""
 PLANES = 32
 """Hash bits of the comparison of Hamming distance and cosine."""
 BATCHED = 4096

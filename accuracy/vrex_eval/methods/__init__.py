@@ -1,5 +1,5 @@
 """The methods, one file each, and their registry."""
 
-from vrex_eval.methods.registry import METHODS, make
+from vrex_eval.methods.registry import METHODS, SLOW, make
 
-__all__ = ["METHODS", "make"]
+__all__ = ["METHODS", "SLOW", "make"]

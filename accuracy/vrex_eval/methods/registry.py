@@ -63,6 +63,8 @@ METHODS = {
     "recommended": Entry(make=ReSV, settings=RECOMMENDED, ladder=(0.1, 0.3, 0.5, 0.8)),
 }
 """In the order in which tables list them."""
+SLOW = ("resv_exact",)
+"""Methods that have to be asked for by name."""
 
 
 def make(spec: str, budget: float | None = None, **common: Any) -> Selecting:
