@@ -10,11 +10,11 @@ ABLATION = {
     "+ hash before RoPE": f"{CAPPED},hash_keys=pre_rope",
     "+ tight clusters: threshold 3, cap 32": TIGHT,
     "+ windows of 32": f"{TIGHT},recent_window=32,join_window=32",
-    "+ 4 clusters a row at text (tight)": "resv:mode=tight",
+    "+ 4 clusters a row at text (tight)": "recommended:estimate=false",
     "+ means stand for the rest (recommended)": "recommended",
     "recommended, previous layer's query": "recommended:query=previous_layer",
     "recommended, bits of the mean": "recommended:cluster_bits=mean",
-    "tight, a table a layer": "resv:mode=tight,cluster_scope=per_layer",
-    "tight, previous layer's query": "resv:mode=tight,query=previous_layer",
+    "tight, a table a layer": "recommended:estimate=false,cluster_scope=per_layer",
+    "tight, previous layer's query": "recommended:estimate=false,query=previous_layer",
 }
 """What each step is called, and its method."""

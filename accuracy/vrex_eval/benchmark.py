@@ -64,8 +64,6 @@ class Benchmark(Protocol):
     """The kinds of questions, in the order of tables."""
     old_kinds: tuple[str, ...]
     """Those of them that need old memory."""
-    mean_kinds: tuple[str, ...]
-    """Those that means are over: the ones that the model answers with full attention."""
     layers: int
     """Layers of the decoder."""
     device: str

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from resv_ref import files
 from vrex import UserError
-from vrex_eval.ablation import ABLATION
 from vrex_eval.benchmark import Benchmark
 from vrex_eval.methods import METHODS, SLOW
 from vrex_eval.tables import Details, by_method, mean
@@ -154,18 +153,17 @@ def _legend(figure: "Figure", axis: "Axes") -> None:
 
 
 def _curves(details: Details) -> dict[str, list[Details]]:
-    """Return each method's points, by ascending budget; the ablation has a table of its own.
+    """Return each method's points, by ascending budget.
 
     A budget that is written as a setting is one of the same curve.
     """
     curves: dict[str, list[tuple[float, Details]]] = defaultdict(list)
     for (name, budget), own in by_method(details):
-        if name.partition(":")[0] in SLOW:  # On other streams than the rest, as a rule.
+        head, _, rest = name.partition(":")
+        if head in SLOW:  # On other streams than the rest, as a rule.
             continue
-        if name in METHODS or name not in ABLATION.values():
-            head, _, rest = name.partition(":")
-            settings = [text for text in rest.split(",") if text and "budget=" not in text]
-            curves[":".join([head, ",".join(settings)]).rstrip(":")].append((float(budget), own))
+        settings = [text for text in rest.split(",") if text and "budget=" not in text]
+        curves[":".join([head, ",".join(settings)]).rstrip(":")].append((float(budget), own))
     return {
         name: [own for _, own in sorted(points, key=lambda point: point[0])]
         for name, points in curves.items()

@@ -51,11 +51,7 @@ def _accuracy(details: Details, benchmark: Benchmark) -> str:
     rows = []
     for label, own in by_method(details):
         scores = [_accuracy_of(own, kind) for kind in benchmark.kinds]
-        present = [
-            s
-            for s, kind in zip(scores, benchmark.kinds, strict=True)
-            if s is not None and kind in benchmark.mean_kinds
-        ]
+        present = [score for score in scores if score is not None]
         rows.append(
             [
                 *label,
@@ -134,7 +130,7 @@ def _ablation(details: Details, benchmark: Benchmark) -> str:
     rows = []
     for name, spec in ABLATION.items():
         for (_, budget), own in by_method(of_method[spec]):
-            scores = {kind: _accuracy_of(own, kind) for kind in benchmark.mean_kinds}
+            scores = {kind: _accuracy_of(own, kind) for kind in benchmark.kinds}
             old = {kind: _accuracy_of(own, kind) for kind in benchmark.old_kinds}
             rows.append(
                 [

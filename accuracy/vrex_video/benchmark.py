@@ -38,7 +38,6 @@ class VideoBenchmark:
     split: Split = Split.TEST
     kinds: tuple[str, ...] = tuple(kind.value for kind in Kind)
     old_kinds: tuple[str, ...] = tuple(kind.value for kind in OLD_MEMORY)
-    mean_kinds: tuple[str, ...] = tuple(kind.value for kind in Kind)
 
     @property
     def layers(self) -> int:

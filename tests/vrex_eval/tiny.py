@@ -80,7 +80,6 @@ class Watching:
 class TinyBenchmark:
     kinds = ("step", "proc", "recall")
     old_kinds = ("recall",)
-    mean_kinds = kinds
     layers = LAYERS
     device = "cpu"
 
