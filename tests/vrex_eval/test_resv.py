@@ -29,6 +29,7 @@ VARIANTS = {
     "no sinks": {"n_sinks": 0, "recent_window": 1},
     "many sinks": {"n_sinks": 12},
     "few planes": {"n_hyperplanes": 8, "hamming_threshold": 2},
+    "stand-ins": {"estimate": True, "k_min": 1, "k_max": 2},
 }
 
 
