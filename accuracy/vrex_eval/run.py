@@ -13,6 +13,7 @@ from vrex_eval import hamming, parallel, plots, summary, tables
 from vrex_eval.ablation import ABLATION
 from vrex_eval.benchmark import Batch, Benchmark
 from vrex_eval.methods import METHODS, SLOW, make
+from vrex_eval.methods.full import Full
 from vrex_eval.methods.registry import parse
 from vrex_eval.methods.selecting import Selecting
 from vrex_eval.units import Folder, Key, read_json, write_json, write_text
@@ -187,12 +188,13 @@ class Meter:
 def run_job(job: Job, folder: Folder, settings: Settings, meter: Meter) -> None:
     """Watch a batch with full attention, then with every method that is left."""
     batch = job.benchmark.batch(job.context, job.first, job.count)
-    full = make("full")
-    reference, sums = _watch(job, batch, full, None, settings, meter, counts=full in job.methods)
+    full = [method for method in job.methods if isinstance(method, Full)]
+    reference, sums = _watch(job, batch, make("full"), None, settings, meter, counts=bool(full))
+    for number, same in enumerate(full):  # FlexGen too: what it computes is full attention.
+        folder.save(job.key(same), sums)
+        meter.add(job.context if number else 0, same.name)
     for method in job.methods:
-        if method == full:
-            folder.save(job.key(method), sums)
-        else:
+        if method not in full:
             _, own = _watch(job, batch, method, reference, settings, meter)
             folder.save(job.key(method), own)
 

@@ -41,8 +41,8 @@ class Selecting(ABC):
     """What results call it."""
     sinks: int = 4
     """First tokens of the stream that are always attended."""
-    recent: int = 256
-    """Latest tokens that are always attended."""
+    recent: int = 32
+    """Latest tokens that are always attended; as many as in the mode that we recommend."""
     stage: str = "both"
     """Where it picks: frame, text or both. The other stage attends everything."""
     text_budget: float | None = None
