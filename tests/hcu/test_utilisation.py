@@ -3,10 +3,20 @@
 from dataclasses import asdict
 from itertools import pairwise
 
+from resv_ref import generator, trace
+from vrex import MODES
 from vrex_hw.config import CONFIGS
 from vrex_hw.hcu.layouts import lane_bits
 from vrex_sim.benches.hcu_traffic import Head, Registers
-from vrex_sim.benches.hcu_utilisation import hcu_utilisation
+from vrex_sim.benches.hcu_utilisation import hcu_of_trace, hcu_utilisation
+
+
+def test_utilisation_of_a_trace(tmp_path):
+    """Short scans: some ten clusters a token at most, so that decisions and trailers show."""
+    source = generator.generate(20, 10, 2, 2, 64, 1, MODES["tight"])
+    path = tmp_path / "short.safetensors"
+    trace.write(path, source.tensors(), source.metadata())
+    assert 0.7 < hcu_of_trace(CONFIGS["core"], path) < 0.95
 
 
 def test_utilisation_of_the_core():

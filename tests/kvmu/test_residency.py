@@ -81,11 +81,12 @@ def test_figures(monkeypatch):
     """Names, order and bounds, over two small streams."""
     rng = np.random.default_rng(1)
     sets = {name: [random_head(rng, 60, 30, most=32)] for name in ("one", "two")}
-    monkeypatch.setattr(figures, "streams", lambda: sets)
+    monkeypatch.setattr(figures, "streams", lambda mode: sets)
     config = CONFIGS["core"]
     values = {f["name"]: f["value"] for f in figures.residency_figures(config)}
     stem = "residency.fetched_over_selected"
-    assert len(values) == 3 * 3 * 3
+    assert len(values) == 2 * 3 * 3 * 3
+    assert values[f"{stem}_lru_50_tight.two"] == values[f"{stem}_lru_50.two"]
     for way in ("", "_lru"):
         for stream in ("", ".one", ".two"):
             assert values[f"{stem}_floor{stream}"] <= values[f"{stem}{way}{stream}"] <= 1
@@ -94,7 +95,7 @@ def test_figures(monkeypatch):
     selected = sum(
         int(frame.counts[frame.selected].sum()) for heads in sets.values() for frame in heads[0]
     )
-    everything = list(figures.request_sizes(config, resident=False))
+    everything = list(figures.request_sizes(config, "recommended", resident=False))
     assert sum(everything) == 512 * selected and max(everything) <= 512 * 128
-    some = sum(figures.request_sizes(config, resident=True))
+    some = sum(figures.request_sizes(config, "recommended", resident=True))
     assert some < sum(everything)

@@ -7,6 +7,7 @@ from resv_ref import trace as traces
 from resv_ref.attention import light_attention
 from vrex_hw.config import CONFIGS
 from vrex_sim.benches import attention_figures as benches
+from vrex_sim.benches import examples
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def few(monkeypatch):
 def test_ours_is_near_torchs(few):
     figures = {f["name"]: f["value"] for f in benches.attention_figures(CONFIGS["core"])}
     names = ("max_error", "mean_error", "max_error_torch", "mean_error_torch")
-    sets = ("", ".generated", ".video-layer1")
+    sets = ("", ".generated", ".video-layer1", ".video-layer4")
     assert set(figures) == {f"attention.{name}{rows}" for name in names for rows in sets}
     for rows in sets:
         ours, theirs = (figures[f"attention.mean_error{x}{rows}"] for x in ("", "_torch"))
@@ -45,7 +46,7 @@ def test_rows_are_those_of_the_issue_and_causal_in_a_trace():
     assert rows.q.shape == (40, 128) and rows.k.shape == rows.v.shape == (4096, 128)
     assert bool((rows.limits == 4096).all())
     assert not torch.equal(rows.q, benches.generated(3).q)
-    source = traces.read(benches.EXAMPLE)
+    source = traces.read(examples.FIRST)
     first = next(benches.of_trace(source))
     before = int(source.frame_lengths[:16].sum())
     assert first.limits.tolist() == [before + t + 1 for t in range(10)] * 4

@@ -1,7 +1,7 @@
 """Light attention's accuracy: the exact reference beside torch's own attention in BF16."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from resv_ref.attention import light_attention
 from resv_ref.run import one_thread
 from vrex_hw.config import Config
 from vrex_sim import sizing
-from vrex_sim.benches.wtu_figures import EXAMPLE
+from vrex_sim.benches import examples
 
 TOKENS, ROWS, HEAD_DIM = 4096, 40, 128
 FRAME, GROUP = 10, 4
@@ -38,20 +38,21 @@ class Rows(NamedTuple):
     """[R] int64: tokens that each row attends."""
 
 
-def attention_figures(config: Config, trace_file: Path = EXAMPLE) -> list[dict[str, Any]]:
+def attention_figures(
+    config: Config, trace_files: Sequence[Path] | None = None
+) -> list[dict[str, Any]]:
     """Return ``attention.max_error`` and ``attention.mean_error``, and torch's own.
 
     Every error is that of an output element against float64 softmax attention over the same
     tokens. ``_torch`` is torch's BF16 ``scaled_dot_product_attention`` on the same inputs. The
     set of rows is at the end: ``.generated``, 4,096 tokens and 40 rows at d=128 of each of
-    :data:`SEEDS` of :func:`resv_ref.generator.generate`; and the shipped trace's name, frames of
-    its own q, k and v over the whole past, causally. Figures without a set are those of the
-    generated rows. The exact reference adds up as ``config`` does.
+    :data:`SEEDS` of :func:`resv_ref.generator.generate`; and the name of each of ``trace_files``
+    (the examples), frames of its own q, k and v over the whole past, causally. Figures without a
+    set are those of the generated rows. The exact reference adds up as ``config`` does.
     """
-    sets = {
-        "generated": [generated(seed) for seed in SEEDS],
-        trace_file.stem: list(of_trace(trace.read(trace_file))),
-    }
+    sets = {"generated": [generated(seed) for seed in SEEDS]}
+    for path in examples.every() if trace_files is None else trace_files:
+        sets[path.stem] = list(of_trace(trace.read(path)))
     sizes = sizing.arithmetic(config)
     with one_thread():
         measured = {name: _measure(rows, sizes) for name, rows in sets.items()}

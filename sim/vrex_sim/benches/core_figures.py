@@ -12,7 +12,7 @@ from vrex import MODES, Params
 from vrex_hw.config import Config
 from vrex_sim import engine_rtl, sizing
 from vrex_sim.benches.link_figures import gain
-from vrex_sim.benches.residency_figures import request_sizes, residency_figures
+from vrex_sim.benches.residency_figures import SUFFIXES, request_sizes, residency_figures
 from vrex_sim.core_jobs import Setup
 
 CACHE, FRAME, GROUP, KV_HEADS, DIMENSION = 4096, 10, 4, 4, 128
@@ -35,8 +35,9 @@ def core_figures(config: Config, seed: int = 1) -> list[dict[str, Any]]:
     Hits and bytes a request are those of the same run.
 
     ``link.gain``: what the requests of streams gain by their size over token by token, on a real
-    SSD's curve (:mod:`~vrex_sim.benches.link_figures`); ``residency.*``: bytes fetched over bytes
-    selected (:func:`~vrex_sim.benches.residency_figures.residency_figures`).
+    SSD's curve (:mod:`~vrex_sim.benches.link_figures`), ``_tight`` in that mode; ``residency.*``:
+    bytes fetched over bytes selected
+    (:func:`~vrex_sim.benches.residency_figures.residency_figures`).
 
     Raises :class:`vrex.HardwareError` when what comes out is not what the reference says.
     """
@@ -67,9 +68,10 @@ def core_figures(config: Config, seed: int = 1) -> list[dict[str, Any]]:
         ("core.hit_rate", told["residency"]["hit_rate"], "clusters per cluster"),
         ("core.request_bytes", told["link"]["mean_request_bytes"], "bytes"),
     ]
-    for name, resident in (("link.gain", False), ("link.gain_resident", True)):
-        sizes = list(request_sizes(config, resident=resident))
-        found.append((name, gain(sizes), "times 512-byte requests"))
+    for mode, suffix in SUFFIXES.items():
+        for name, resident in (("link.gain", False), ("link.gain_resident", True)):
+            sizes = list(request_sizes(config, mode, resident=resident))
+            found.append((f"{name}{suffix}", gain(sizes), "times 512-byte requests"))
     named = [
         {"name": name, "value": float(value), "unit": unit, "config": config.name}
         for name, value, unit in found

@@ -7,22 +7,27 @@ from typing import Any
 
 from vrex_hw.config import Config
 from vrex_hw.generate import generate
-from vrex_sim.benches.hcu_utilisation import hcu_utilisation
+from vrex_sim.benches import examples
+from vrex_sim.benches.hcu_utilisation import hcu_of_trace, hcu_utilisation
 from vrex_sim.benches.wtu_figures import wtu_figures
 
 
 def rtl(config: Config) -> list[dict[str, Any]]:
-    """Return ``hcu.utilisation``, the ``wtu.*`` figures and ``generate.kvpu_seconds``.
+    """Return the figures ``hcu.utilisation*``, ``wtu.*`` and ``generate.kvpu_seconds``.
 
     Raises :class:`vrex_sim.runner.BenchError` when a unit's output is wrong.
     """
+    utilisations = {"": hcu_utilisation(config), f".{examples.FIRST.stem}": hcu_of_trace(config)}
     return [
-        {
-            "name": "hcu.utilisation",
-            "value": hcu_utilisation(config),
-            "unit": "compares per peak compare",
-            "config": config.name,
-        },
+        *(
+            {
+                "name": f"hcu.utilisation{of}",
+                "value": value,
+                "unit": "compares per peak compare",
+                "config": config.name,
+            }
+            for of, value in utilisations.items()
+        ),
         *wtu_figures(config),
         {
             "name": "generate.kvpu_seconds",

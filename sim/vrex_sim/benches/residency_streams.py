@@ -2,7 +2,6 @@
 
 import functools
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +9,8 @@ from numpy.typing import NDArray
 import resv_ref.run
 from resv_ref import generator, trace
 from vrex import MODES
+from vrex_sim.benches import examples
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
-"""Where the traces that ship with the project are."""
 SEEDS = (1, 2, 3)
 FRAMES, FRAME_TOKENS, Q_HEADS, KV_HEADS, HEAD_DIM = 300, 10, 4, 1, 64
 """A generated stream: 3,000 tokens."""
@@ -33,26 +31,27 @@ Head = list[Frame]
 
 
 @functools.cache
-def streams() -> dict[str, list[Head]]:
-    """Return the heads of every set by its name: generated streams, and every real trace present.
+def streams(mode: str) -> dict[str, list[Head]]:
+    """Return the heads of every set by its name: generated streams, and the example traces.
 
-    All in the ``recommended`` mode, as the exact reference selects.
+    All in a named mode, as the exact reference selects.
     """
-    params = MODES["recommended"]
+    params = MODES[mode]
     found = {
         f"generated_{seed}": heads(
-            generator.generate(FRAMES, FRAME_TOKENS, Q_HEADS, KV_HEADS, HEAD_DIM, seed, params)
+            generator.generate(FRAMES, FRAME_TOKENS, Q_HEADS, KV_HEADS, HEAD_DIM, seed, params),
+            mode,
         )
         for seed in SEEDS
     }
-    for path in sorted(EXAMPLES.glob("*.safetensors")):
-        found[path.stem] = heads(trace.read(path))
+    for path in examples.every():
+        found[path.stem] = heads(trace.read(path), mode)
     return found
 
 
-def heads(source: trace.Trace) -> list[Head]:
-    """Return what each KV head of a trace selects."""
-    params = source.params.with_mode("recommended")
+def heads(source: trace.Trace, mode: str) -> list[Head]:
+    """Return what each KV head of a trace selects in a named mode."""
+    params = source.params.with_mode(mode)
     tensors, _ = resv_ref.run.run(source, params, engine="exact")
     selected, sealed = tensors["selected"].numpy(), tensors["sealed"].numpy()
     counts = tensors["counts"].numpy().astype(np.int64)

@@ -17,13 +17,12 @@ from vrex.params import RATIO_ONE
 from vrex_hw.config import Config, WTUConfig
 from vrex_hw.wtu import WTU
 from vrex_sim import runner
+from vrex_sim.benches import examples
 from vrex_sim.benches.wtu_rows import Row
 from vrex_sim.benches.wtu_wanted import arguments
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "video-layer1.safetensors"
-"""The trace that ships with the project."""
 FRAME_STEP = 16
-"""One frame in so many of a trace is measured: some 900 rows a mode of the shipped trace."""
+"""One frame in so many of a trace is measured: some 900 rows a mode of an example."""
 GENERATED = (1024, 4096)
 DEVIATIONS = (0.7, 1.5, 3.0)
 """Standard deviations of the generated rows' scores: flat, usual, sharp."""
@@ -31,19 +30,19 @@ ROWS_A_DEVIATION = 8
 
 
 def wtu_figures(
-    config: Config, trace_file: Path = EXAMPLE, *, seed: int = 1
+    config: Config, trace_file: Path = examples.FIRST, *, seed: int = 1
 ) -> list[dict[str, Any]]:
     """Return the ``wtu.*`` figures, measured from the counters over the emitted Verilog.
 
     A pass is ceil(n / lanes) reading cycles; every reading after the row has streamed in counts,
     the emission and each candidate step included. Every set of rows gives its own figures: the
-    rows of ``trace_file`` and generated ones of 1,024 and 4,096 clusters (where the memory holds
-    them), each in both modes, and ``hardest``, rows built to take the most passes; the set's name
-    is at the end (``wtu.passes_typical.hardest``). Those without one are over all sets:
-    ``_typical`` the mean of their means, ``_worst`` the largest, ``hardest`` counted for
-    ``_worst`` alone. ``_paper`` is the paper's scheme on the same rows;
-    ``cycles_over_floor`` divides the cycles of a set's rows, one after another, by the sum of
-    their ceil(n / lanes).
+    rows of ``trace_file`` in every mode that the unit knows, those of text steps by their own floor
+    and cap; generated ones of 1,024 and 4,096 clusters (where the memory holds them), once where
+    modes select alike; and ``hardest``, rows built to take the most passes. The set's name is at
+    the end (``wtu.passes_typical.hardest``). Those without one are over all sets: ``_typical`` the
+    mean of their means, ``_worst`` the largest, ``hardest`` counted for ``_worst`` alone.
+    ``_paper`` is the paper's scheme on the same rows; ``cycles_over_floor`` divides the cycles of
+    a set's rows, one after another, by the sum of their ceil(n / lanes).
 
     Raises :class:`vrex_sim.runner.BenchError` when a selection is wrong.
     """
@@ -80,10 +79,14 @@ def unit(name: str) -> str:
 def row_sets(config: WTUConfig, trace_file: Path, seed: int) -> Iterator[tuple[str, list[Row]]]:
     """Yield every set of rows by its name."""
     source = trace.read(trace_file)
+    known: list[dict[str, int]] = []
     for mode, params in MODES.items():
         if params.estimate:
             continue  # The rows of another mode: what stands for the rest is not the WTU's.
         yield f"{trace_file.stem} {mode}", list(_trace_rows(source, params, config))
+        if _settings(params) in known:
+            continue  # Generated rows differ by nothing else.
+        known.append(_settings(params))
         for clusters in GENERATED:
             if clusters <= config.entries:
                 yield f"{clusters} clusters {mode}", list(_generated(clusters, params, seed))
@@ -99,12 +102,13 @@ def _trace_rows(source: trace.Trace, params: Params, config: WTUConfig) -> Itera
     weights, counts = tensors["weights"].numpy(), tensors["counts"].numpy()
     group = source.q_heads // source.kv_heads
     for frame in range(0, source.frames, FRAME_STEP):
+        settings = _settings(params.at(text=bool(source.text_steps[frame])))
         for head in range(source.q_heads):
             n = int(tensors["sealed"][frame, head // group])
             if 0 < n <= config.entries:
                 of_clusters = counts[frame, head // group, :n]
                 for row in weights[frame, head, : int(source.frame_lengths[frame]), :n]:
-                    yield Row.make(row, of_clusters, **_settings(params))
+                    yield Row.make(row, of_clusters, **settings)
 
 
 def _generated(clusters: int, params: Params, seed: int) -> Iterator[Row]:
