@@ -173,7 +173,7 @@ def passes(figures: list[dict[str, Any]]) -> None:
     values = {f["name"]: f["value"] for f in figures}
     plain = "wtu.passes_typical."
     sets = [name.removeprefix(plain) for name in values if name.startswith(plain)]
-    figure, axes = plt.subplots(figsize=(9, 3))
+    figure, axes = plt.subplots(figsize=(10.5, 3))
     for scheme, colour, label, shift in (
         ("", BLUE, "ours, exact", -0.2),
         ("_paper", GREY, "paper's 15 buckets, exit bucket taken whole", 0.2),
