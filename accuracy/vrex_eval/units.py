@@ -55,6 +55,8 @@ class Folder:
         if before is None:
             write_json(path / PLAN, plan)
             return
+        if not isinstance(before, dict):
+            raise UserError(f"{path / PLAN}: holds no plan; give another folder")
         for name in sorted(plan.keys() | before.keys()):
             if plan.get(name) != before.get(name):
                 raise UserError(
@@ -74,8 +76,11 @@ class Folder:
         """Yield what is there, in the order of the files' names."""
         for path in sorted((self.path / UNITS).glob("*.json")):
             unit = read_json(path)
-            if unit is not None:
-                yield Key(**unit.pop("key")), unit
+            try:
+                key = Key(**unit["key"])
+            except (KeyError, TypeError):
+                raise UserError(f"{path}: is no finished unit; delete it and run again") from None
+            yield key, {name: part for name, part in unit.items() if name != "key"}
 
 
 def read_json(path: Path) -> Any:

@@ -167,9 +167,20 @@ def main() -> None:
     try:
         if options.device == "cuda" and not torch.cuda.is_available():
             raise UserError("no CUDA device here: run on a GPU, or rehearse with --device cpu")
-        if options.seed < 0 or options.scale <= 0 or options.streams < 1:
-            raise UserError("--seed must be 0 or more; --scale and --streams above 0")
-        options.output.mkdir(parents=True, exist_ok=True)
+        if options.device not in ("cuda", "cpu"):
+            raise UserError(f"--device is {options.device!r}: it must be cuda or cpu")
+        if options.seed < 0 or options.workers < 0 or options.streams < 1:
+            raise UserError("--seed and --workers must be 0 or more, --streams 1 or more")
+        if not 0 < options.scale < math.inf:
+            raise UserError(f"--scale is {options.scale}: it must be a number above 0")
+        torch.manual_seed(options.seed)
+        model = VideoModel(Config()) if options.begin is None else load(options.begin)[0].train()
+        try:
+            options.output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"{options.output}: cannot be made ({error}); choose another place"
+            ) from None
         with (options.output / "log.jsonl").open("w") as file:
 
             def log(entry: dict[str, Any]) -> None:
@@ -180,10 +191,6 @@ def main() -> None:
 
             log({"seed": options.seed, "scale": options.scale, "torch": torch.__version__})
             began = time.monotonic()
-            torch.manual_seed(options.seed)
-            model = (
-                VideoModel(Config()) if options.begin is None else load(options.begin)[0].train()
-            )
             training = Training(model, options.seed, options.device, log, options.workers)
             first = 0
             for number, course in enumerate(courses(options.scale)):
@@ -195,7 +202,8 @@ def main() -> None:
             log({"trained_in_seconds": seconds})
             report(options.output, options.device, log, options.streams)
     except UserError as error:
-        sys.exit(f"vrex_video.train: {error}")
+        console.print(f"vrex_video.train: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

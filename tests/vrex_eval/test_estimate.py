@@ -5,6 +5,7 @@ import torch
 
 from vrex import MODES, UserError
 from vrex_eval.methods import make
+from vrex_eval.methods.attention import Stand, attend
 from vrex_eval.methods.resv import ReSV
 
 SMALL = MODES["paper"].replace(recent_window=30, join_window=30, k_min=1, k_max=2)
@@ -66,3 +67,11 @@ def test_mean_values_are_counted(steps, run):
 def test_what_does_not_go_with_it_is_told(other, told):
     with pytest.raises(UserError, match=told):
         make(f"resv:estimate=true,{other}")
+
+
+def test_stand_ins_have_the_precision_of_the_model():
+    q, k = (torch.randn(1, n, 2, 16).bfloat16() for n in (3, 8))
+    cache = k.transpose(1, 2)
+    mean = torch.randn(1, 2, 4, 16)
+    stand = Stand(k=mean, v=mean, tokens=torch.tensor([2, 0, 1, 5]).expand(1, 2, 4))
+    assert attend(q, cache, cache, None, stand).dtype == torch.bfloat16

@@ -75,7 +75,7 @@ def attend(
         bias = stand.tokens.log().to(q.dtype)[:, :, None].expand(*of_rows.shape[:3], -1)
         zeros = torch.zeros_like(mask, dtype=q.dtype).masked_fill(~mask, -math.inf)
         mask = torch.cat([bias, zeros.expand(*of_rows.shape[:3], -1)], -1)
-        k, v = torch.cat([stand.k, k], 2), torch.cat([stand.v, v], 2)
+        k, v = torch.cat([stand.k.to(k), k], 2), torch.cat([stand.v.to(v), v], 2)
     out = scaled_dot_product_attention(of_rows, k, v, attn_mask=mask)
     return from_rows(out, tokens)
 

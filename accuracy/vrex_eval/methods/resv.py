@@ -57,6 +57,12 @@ class ReSV(Selecting):
             raise UserError(f"method {self.name}: estimate works without moment: leave one out")
         if self.kv_bits not in (4, 16):
             raise UserError(f"method {self.name}: kv_bits is {self.kv_bits!r}: it must be 4 or 16")
+        for name in ("moment", "head_spread"):
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not 0 <= value < math.inf:
+                raise UserError(
+                    f"method {self.name}: {name} is {value!r}: it must be a number from 0 on"
+                )
         object.__setattr__(self, "budget", self.params.wicsum_ratio)
         object.__setattr__(self, "sinks", self.params.n_sinks)
         object.__setattr__(self, "recent", self.params.recent_window)
