@@ -67,6 +67,9 @@ class Settings:
         for name, value in sizes.items():
             if value < 1:
                 raise UserError(f"{name} is {value}: it must be 1 or more")
+        for name, tokens in (("sinks", self.sinks), ("recent", self.recent)):
+            if tokens is not None and tokens < 0:
+                raise UserError(f"{name} is {tokens}: it must be 0 or more")
 
 
 def chosen(settings: Settings) -> list[Selecting]:
@@ -105,6 +108,8 @@ def evaluate(
     settings, and for a folder with results of other ones.
     """
     methods = chosen(settings)
+    for benchmark in benchmarks:  # What is too short is refused before anything is written.
+        benchmark.batch(min(settings.contexts), 0, 1)
     folder = Folder(path, _plan(benchmarks, settings))
     todo = list(_pending(benchmarks, methods, settings, folder))
     total = sum(len(job.methods) * job.context for job in todo)

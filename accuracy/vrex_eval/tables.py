@@ -48,6 +48,7 @@ NOTE = (
 
 def _accuracy(details: Details, benchmark: Benchmark) -> str:
     head = ["method", "budget", *benchmark.kinds, "mean", "frame", "text", "+ to select"]
+    head += ["seeds", "questions"]
     rows = []
     for label, own in by_method(details):
         scores = [_accuracy_of(own, kind) for kind in benchmark.kinds]
@@ -60,6 +61,8 @@ def _accuracy(details: Details, benchmark: Benchmark) -> str:
                 _percent(mean(own, "frame", "read")),
                 _percent(mean(own, "text", "read")),
                 f"{_percent(mean(own, 'frame', 'bytes'))} / {_percent(mean(own, 'text', 'bytes'))}",
+                str(len(own)),
+                str(sum(kind["n"] for d in own for kind in d["questions"].values())),
             ]
         )
     return table(head, rows)

@@ -12,6 +12,7 @@ from vrex_eval.methods import METHODS, make
 from vrex_eval.run import Settings, evaluate
 from vrex_eval.units import Folder
 from vrex_eval.watch import Reference, Watch, rounds
+from vrex_video.benchmark import load
 
 from .tiny import TinyBenchmark
 
@@ -189,6 +190,14 @@ def test_sweep_and_ablation_choose_methods():
         run.chosen(Settings(sweep=True, budgets=(1,)))
     with pytest.raises(UserError, match="streams is 0"):
         Settings(streams=0)
+    with pytest.raises(UserError, match="sinks is -1"):
+        Settings(sinks=-1)
+
+
+def test_streams_that_are_too_short_leave_nothing(tmp_path):
+    with pytest.raises(UserError, match="use 10 tokens or more"):
+        evaluate([load(None, None, "cpu")], Settings(contexts=(5,)), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_ablation_has_its_table(tmp_path):

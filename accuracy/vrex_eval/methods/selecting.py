@@ -82,9 +82,8 @@ def require(
     kinds = (int,) if whole else (int, float)
     if type(value) not in kinds or not low <= value <= high:  # type: ignore[operator]
         kind = "a whole number" if whole else "a number"
-        raise UserError(
-            f"method {method}: {name} is {value!r}: it must be {kind} from {low:g} to {high:g}"
-        )
+        ends = " to ".join(f"{end:.0f}" if end == int(end) else f"{end:g}" for end in (low, high))
+        raise UserError(f"method {method}: {name} is {value!r}: it must be {kind} from {ends}")
 
 
 class SelectingCache(ABC):
