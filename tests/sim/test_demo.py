@@ -12,9 +12,9 @@ from vrex_sim import demo
 
 @pytest.fixture
 def short_trace(monkeypatch, tmp_path):
-    """Stand in for the shipped trace: its first frames, under windows as short."""
+    """Stand in for the shipped trace: its first frames, under windows that suit them."""
     whole = traces.read(demo.find_trace())
-    names = ("q", "k", "v", "k_hash", "frame_lengths")
+    names = ("q", "k", "v", "k_hash", "frame_lengths", "text")
     params = whole.params.replace(recent_window=60, join_window=32)
     cut = {name: getattr(whole, name)[:14] for name in names}
     short = dataclasses.replace(whole, params=params, **cut)
