@@ -152,6 +152,18 @@ def report(folder: Path, device: str, log: Any, streams: int) -> None:
                 log({"val_frames": frames, "window": window, "accuracy": rounded})
 
 
+def _check(options: argparse.Namespace) -> None:
+    """Raise :class:`~vrex.UserError` for options that cannot be."""
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("no CUDA device here: run on a GPU, or rehearse with --device cpu")
+    if options.device not in ("cuda", "cpu"):
+        raise UserError(f"--device is {options.device!r}: it must be cuda or cpu")
+    if options.seed < 0 or options.workers < 0 or options.streams < 1:
+        raise UserError("--seed and --workers must be 0 or more, --streams 1 or more")
+    if not 0 < options.scale < math.inf:
+        raise UserError(f"--scale is {options.scale}: it must be a number above 0")
+
+
 def main() -> None:
     """Train, write, measure."""
     parser = argparse.ArgumentParser(prog="vrex_video.train", description=__doc__)
@@ -165,14 +177,7 @@ def main() -> None:
     options = parser.parse_args()
     console = Console(stderr=True)
     try:
-        if options.device == "cuda" and not torch.cuda.is_available():
-            raise UserError("no CUDA device here: run on a GPU, or rehearse with --device cpu")
-        if options.device not in ("cuda", "cpu"):
-            raise UserError(f"--device is {options.device!r}: it must be cuda or cpu")
-        if options.seed < 0 or options.workers < 0 or options.streams < 1:
-            raise UserError("--seed and --workers must be 0 or more, --streams 1 or more")
-        if not 0 < options.scale < math.inf:
-            raise UserError(f"--scale is {options.scale}: it must be a number above 0")
+        _check(options)
         torch.manual_seed(options.seed)
         model = VideoModel(Config()) if options.begin is None else load(options.begin)[0].train()
         try:

@@ -83,8 +83,25 @@ def test_the_command_writes_a_model(monkeypatch, tmp_path):
     assert [line["step"] for line in lines if "step" in line] == [2]
 
 
-@pytest.mark.parametrize("wrong", [["--seed", "-1"], ["--scale", "0"], ["--streams", "0"]])
-def test_bad_options_are_told(monkeypatch, tmp_path, wrong):
-    monkeypatch.setattr(sys, "argv", ["train", "-o", str(tmp_path), "--device", "cpu", *wrong])
-    with pytest.raises(SystemExit, match=r"vrex_video.train: --seed"):
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--seed", "-1"],
+        ["--scale", "0"],
+        ["--scale", "nan"],
+        ["--streams", "0"],
+        ["--workers", "-1"],
+        ["--device", "tpu"],
+        ["--begin", "nowhere"],
+    ],
+)
+def test_bad_options_are_told(monkeypatch, tmp_path, capsys, wrong):
+    """In one line, with exit code 2 and no folder left."""
+    output = tmp_path / "new"
+    monkeypatch.setattr(sys, "argv", ["train", "-o", str(output), "--device", "cpu", *wrong])
+    with pytest.raises(SystemExit) as stopped:
         train.main()
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2 and not output.exists()
+    assert said.startswith("vrex_video.train: ") and said.count("\n") == 1
+    assert wrong[0].strip("-") in said or wrong[1] in said
