@@ -203,7 +203,7 @@ def _refuse_unknown(values: Mapping[str, Any]) -> None:
         raise UserError(f"unknown parameter {unknown[0]!r}: known are {', '.join(NAMES)}")
 
 
-_FIRST: dict[str, Any] = {
+_PLAIN: dict[str, Any] = {
     "score_map": "exp",
     "wicsum_ratio": 0.3,
     "text_k_min": None,
@@ -211,7 +211,7 @@ _FIRST: dict[str, Any] = {
     "estimate": False,
 }
 _PAPER = {
-    **_FIRST,
+    **_PLAIN,
     "k_min": 1,
     "k_max": None,
     "hash_keys": "post_rope",
@@ -221,7 +221,7 @@ _PAPER = {
     "join_window": 256,
 }
 _RECOMMENDED = {
-    **_FIRST,
+    **_PLAIN,
     "k_min": 4,
     "k_max": 16,
     "hash_keys": "pre_rope",

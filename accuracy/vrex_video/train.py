@@ -160,6 +160,8 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError(f"--device is {options.device!r}: it must be cuda or cpu")
     if options.seed < 0 or options.workers < 0 or options.streams < 1:
         raise UserError("--seed and --workers must be 0 or more, --streams 1 or more")
+    if options.begin is not None and options.begin.resolve() == options.output.resolve():
+        raise UserError(f"--begin and --output are both {options.begin}: write to another folder")
     if not 0 < options.scale < math.inf:
         raise UserError(f"--scale is {options.scale}: it must be a number above 0")
 

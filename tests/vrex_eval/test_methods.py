@@ -249,6 +249,7 @@ def test_stage_limits_where_a_method_picks(steps, run, stage):
 @pytest.mark.parametrize(
     ("spec", "budget", "says"),
     [
+        ("chunks:size=8,size=4", None, "size is given twice"),
         ("magic", None, "unknown method 'magic'.*recommended"),
         ("chunks:sise=3", None, "sise=3.*SETTING=VALUE.*size"),
         ("chunks:size", None, "SETTING=VALUE"),

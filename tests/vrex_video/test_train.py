@@ -79,6 +79,11 @@ def test_the_command_writes_a_model(monkeypatch, tmp_path):
     later = ["train", "-o", str(tmp_path / "later"), *arguments[3:], "--begin", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", later)
     train.main()
+    kept = (tmp_path / "log.jsonl").read_text()
+    monkeypatch.setattr(sys, "argv", [*arguments, "--begin", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        train.main()
+    assert (tmp_path / "log.jsonl").read_text() == kept, "what it begins with is not written over"
     lines = [json.loads(line) for line in (tmp_path / "later/log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "step" in line] == [2]
 

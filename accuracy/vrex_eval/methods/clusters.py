@@ -16,7 +16,8 @@ from vrex_eval.methods.growing import Growing
 FAR = 1 << 20
 """A power of two above any number of slots."""
 NONE = FAR * FAR
-"""Above every distance times FAR; what is left of it past FAR is 0."""
+"""Above every distance times FAR. A rank of 3 * FAR + 7 is slot 7 at distance 3, NONE + 9 is slot 9
+with nothing to join; % FAR gives the slot of both."""
 
 
 class ClusterTables:
@@ -169,7 +170,8 @@ class ClusterTables:
         if self._most > self.counts.shape[1]:
             more = max(self.counts.shape[1], tokens)
             self.counts = torch.nn.functional.pad(self.counts, (0, more))
-            self.squares = torch.nn.functional.pad(self.squares, (0, more))
+            if self.spreads:
+                self.squares = torch.nn.functional.pad(self.squares, (0, more))
             self.sums = torch.nn.functional.pad(self.sums, (0, 0, 0, more))
 
     def _seal(self) -> None:

@@ -110,6 +110,8 @@ def parse(spec: str) -> tuple[Entry, dict[str, Any]]:
                 f"method {spec}: {text!r} must be SETTING=VALUE with SETTING one of "
                 f"{', '.join(known)}"
             )
+        if key in changes:
+            raise UserError(f"method {spec}: {key} is given twice; leave one out")
         changes[key] = _value(value)
     return entry, changes
 
