@@ -42,30 +42,43 @@ def write(
 NOTE = (
     "Per cent. *frame* and *text*: bytes of the past that a step reads, what is always attended\n"
     "included; *+ to select*: with representatives or partial keys too. Means over model seeds.\n"
+    "*Loss*: full attention's mean less this one, on the same seeds.\n"
     "*Hidden error*: distance of the final hidden state from full attention's, relative.\n"
 )
 
 
 def _accuracy(details: Details, benchmark: Benchmark) -> str:
-    head = ["method", "budget", *benchmark.kinds, "mean", "frame", "text", "+ to select"]
+    head = ["method", "budget", *benchmark.kinds, "mean", "loss", "frame", "text", "+ to select"]
     head += ["seeds", "questions"]
+    full = {d["seed"]: d for d in details if d["method"] == "full"}
     rows = []
     for label, own in by_method(details):
         scores = [_accuracy_of(own, kind) for kind in benchmark.kinds]
-        present = [score for score in scores if score is not None]
+        same = [full[d["seed"]] for d in own if d["seed"] in full]
+        of_full = _mean(_accuracy_of(same, kind) for kind in benchmark.kinds)
+        found = _mean(scores)
+        # On the same seeds and as many questions, or there is nothing to tell.
+        fair = len(same) == len(own) and _asked(same) == _asked(own)
+        lost = of_full - found if fair and of_full is not None and found is not None else None
         rows.append(
             [
                 *label,
                 *map(_percent, scores),
-                _percent(sum(present) / len(present) if present else None),
+                _percent(found),
+                _percent(lost, 2),
                 _percent(mean(own, "frame", "read")),
                 _percent(mean(own, "text", "read")),
                 f"{_percent(mean(own, 'frame', 'bytes'))} / {_percent(mean(own, 'text', 'bytes'))}",
                 str(len(own)),
-                str(sum(kind["n"] for d in own for kind in d["questions"].values())),
+                str(_asked(own)),
             ]
         )
     return table(head, rows)
+
+
+def _asked(details: Details) -> int:
+    """Return how many questions were asked, over all kinds and seeds."""
+    return sum(kind["n"] for d in details for kind in d["questions"].values())
 
 
 def _found(details: Details) -> str:

@@ -200,6 +200,18 @@ def test_streams_that_are_too_short_leave_nothing(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_the_table_tells_what_is_lost(finished):
+    path, _ = finished
+    lines = (path / "tables.md").read_text().splitlines()
+    head, _, *rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")][:8]
+    means = {row[0]: float(row[head.index("mean")]) for row in rows}
+    for row in rows:
+        lost = float(row[head.index("loss")])
+        assert lost == pytest.approx(means["full"] - means[row[0]], abs=0.1)
+        assert row[head.index("seeds")] == "2"
+    assert len({row[head.index("loss")] for row in rows}) > 1
+
+
 def test_ablation_has_its_table(tmp_path):
     evaluate([TinyBenchmark()], Settings(methods=("full",), ablation=True, **SMALL), tmp_path)
     assert "+ floor of 4, cap of 16" in (tmp_path / "tables.md").read_text()
